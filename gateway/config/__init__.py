@@ -1,0 +1,1 @@
+"""The configuration: one TOML file (and ``gateway.d/*.toml``) as checked, frozen models."""

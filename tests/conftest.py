@@ -1,0 +1,77 @@
+"""What every test is held to: no warning, no blocked loop, nothing left behind."""
+
+import asyncio
+import gc
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+TOOLS = {
+    "mosquitto": "mosquitto",
+    "dbus": "dbus-daemon",
+    "prometheus": "promtool",
+    "systemd": "systemd-analyze",
+}
+"""Marker -> the program that a test with that marker needs."""
+WATCHED_MODULES = ["gateway", "drivers"]
+"""A blocking call from one of these inside the event loop fails the test."""
+SBIN = "/usr/sbin:/sbin"
+
+
+def find_tool(program: str) -> str | None:
+    """Return the path of a program; daemons live in sbin, which a user's PATH may lack."""
+    return shutil.which(program, path=f"{os.environ.get('PATH', '')}:{SBIN}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what the machine cannot run; in CI nothing may be skipped, so there it fails."""
+    in_ci = os.environ.get("CI") == "true"
+    missing = {marker for marker, program in TOOLS.items() if find_tool(program) is None}
+    if in_ci and missing:
+        raise pytest.UsageError(f"not installed, and CI may skip nothing: {sorted(missing)}")
+    for item in items:
+        for marker in missing:
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=f"{TOOLS[marker]} is not installed"))
+
+
+@pytest.fixture(autouse=True)
+def loop_is_never_blocked(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail on a blocking call that our own code makes inside the event loop."""
+    if not asyncio.iscoroutinefunction(getattr(request.node, "obj", None)):
+        yield
+        return
+    with blockbuster_ctx(scanned_modules=WATCHED_MODULES):
+        yield
+
+
+def _descriptors() -> set[str]:
+    found = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            found.add(f"{entry.name} {entry.readlink()}")
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail on a thread or a file descriptor that outlives its test."""
+    if request.node.get_closest_marker("leaks"):
+        yield
+        return
+    threads = set(threading.enumerate())
+    before = _descriptors()
+    yield
+    left = [thread.name for thread in set(threading.enumerate()) - threads if thread.is_alive()]
+    assert not left, f"threads left behind: {left}"
+    if _descriptors() - before:
+        gc.collect()  # a descriptor that only waits for its cycle to be collected is no leak
+    opened = {entry for entry in _descriptors() - before if "anon_inode" not in entry}
+    assert not opened, f"descriptors left behind: {sorted(opened)}"
