@@ -1,0 +1,28 @@
+# The door to everything: `make help` lists it.
+ARGS ?=
+PYTHON ?= python3
+VENV ?= .venv
+export PYTHON VENV
+
+.PHONY: help demo test check bench lock
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
+
+demo:  ## the whole path with simulated sensors and brokers; ARGS="--seconds 30 --outage 10"
+	@scripts/setup demo
+	@$(VENV)/bin/citylab-gateway demo $(ARGS)
+
+test:  ## every test; ARGS="-k ring" picks some
+	@scripts/test $(ARGS)
+
+check:  ## style, types and house rules: what CI checks without running a test
+	@scripts/check
+
+bench:  ## the benchmarks: figures and ratios, no judgement
+	@scripts/setup dev
+	@for file in tests/benchmarks/bench_*.py; do echo "== $$file"; $(VENV)/bin/python $$file $(ARGS) || exit 1; done
+
+lock:  ## write the lock files anew
+	@scripts/lock --upgrade

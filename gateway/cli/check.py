@@ -1,0 +1,27 @@
+"""``citylab-gateway check``: validate a configuration and say what would run."""
+
+import argparse
+import json
+
+from gateway.cli.common import add_config_argument
+from gateway.config.describe import plan_lines
+from gateway.config.load import load
+
+__all__ = ["configure", "run"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``check``."""
+    add_config_argument(parser)
+    parser.add_argument("--json", action="store_true", help="print the checked values as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the plan; return 0, or raise ConfigErrors (exit code 2)."""
+    configuration = load(arguments.config)
+    if arguments.json:
+        print(json.dumps(configuration.model_dump(mode="json", by_alias=True), indent=2))
+    else:
+        print("\n".join(plan_lines(configuration)))
+        print(f"{arguments.config}: fine")
+    return 0
