@@ -28,10 +28,14 @@ MAX_SERIES_PER_SENSOR = 512
 class FilterChain(Protocol):
     """What intake needs of a filter chain (gateway.filters has the real one)."""
 
-    dropped_by: str
+    @property
+    def dropped_by(self) -> str:
+        """Name the filter that dropped the last reading for which nothing came out."""
+        ...
 
-    def apply(self, time_ns: int, value: float, flags: int) -> tuple[float, int] | None:
-        """Return the value and flags to store, or None where a filter dropped the reading."""
+    @property
+    def apply(self) -> Callable[[int, float, int], tuple[int, float, int] | None]:
+        """Take time, value and flags; return those to store, or None where nothing comes out."""
         ...
 
 
@@ -171,7 +175,7 @@ class Intake:
                     stats.filtered[name] = stats.filtered.get(name, 0) + 1
                     stats.last_reading_ns = received_ns
                     continue
-                value, flags = judged
+                time_ns, value, flags = judged
             append(channel.series_id, time_ns, value, flags)
             live = channel.live
             live.time_ns = time_ns

@@ -1,10 +1,8 @@
 import math
-from typing import ClassVar
 
 import pytest
-from pydantic import BaseModel
 
-from gateway.driver import DriverInfo, NoOptions, Restarted
+from gateway.driver import DriverInfo, Restarted
 from gateway.intake import (
     MAX_SERIES_PER_SENSOR,
     SAME_READ_SPACING_NS,
@@ -50,17 +48,16 @@ class Store:
 class DropAbove:
     """A filter chain of one filter, as simple as it can be."""
 
-    Options: ClassVar[type[BaseModel]] = NoOptions
     dropped_by = ""
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
 
-    def apply(self, time_ns: int, value: float, flags: int) -> tuple[float, int] | None:
+    def apply(self, time_ns: int, value: float, flags: int) -> tuple[int, float, int] | None:
         if value > self.limit:
             self.dropped_by = "range"
             return None
-        return value, flags | Flag.CALIBRATING
+        return time_ns + 3, value, flags | Flag.CALIBRATING
 
 
 def no_filters(quantity: str) -> None:
@@ -153,7 +150,7 @@ def test_what_a_filter_drops_is_counted_by_filter_and_the_sensor_is_alive() -> N
     intake.accept("air-roof", [Measured("air.pm25", 9.0), Measured("air.pm10", 4.0)], 7)
     stats = intake.stats["air-roof"]
     assert stats.filtered == {"range": 1}
-    assert [row[2:] for row in store.rows] == [(4.0, Flag.CALIBRATING)]
+    assert [row[1:] for row in store.rows] == [(10, 4.0, Flag.CALIBRATING)]
     assert stats.last_reading_ns == 7
     assert stats.readings == 1
 
