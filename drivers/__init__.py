@@ -1,0 +1,1 @@
+"""The drivers that come with the gateway, one folder a device family; see docs/drivers.md."""
