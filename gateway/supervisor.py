@@ -42,7 +42,12 @@ class Supervisor:
     ) -> None:
         for task in self._tasks.values():
             task.cancel()
-        await self._group.__aexit__(kind, error, traceback)
+        try:
+            await self._group.__aexit__(kind, error, traceback)
+        except BaseExceptionGroup as group:
+            if error is not None and group.exceptions == (error,):
+                raise error from None  # the body's own error, as it was
+            raise
 
     @property
     def names(self) -> list[str]:

@@ -10,7 +10,10 @@ from gateway.transports.stats import ScannerStats
 __all__ = ["AdvertEntry", "Beacons"]
 
 Beacons = Mapping[str, tuple[str, Beacon]]
-"""Configured address, upper case with colons -> sensor name and the decoder of that device."""
+"""Configured address, upper case with colons -> sensor name and the decoder of that device.
+
+It is looked up for each advertisement, so its owner may add and remove devices while scanning.
+"""
 
 
 class AdvertEntry:
@@ -21,7 +24,7 @@ class AdvertEntry:
     """
 
     def __init__(self, beacons: Beacons, sink: Sink, clock: Clock, stats: ScannerStats) -> None:
-        self._beacons = {address.upper(): beacon for address, beacon in beacons.items()}
+        self._beacons = beacons
         self._sink = sink
         self._clock = clock
         self._stats = stats

@@ -1,0 +1,201 @@
+"""Makes the parts that the daemon wires together, from what the configuration says.
+
+``prepare`` does all that may block (secrets, packages of drivers and formats), so that it can run
+outside the event loop; the rest only calls constructors.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from gateway.buffer import BufferSettings
+from gateway.clock import Clock
+from gateway.config.model import (
+    BluetoothSection,
+    BrokerSection,
+    BufferSection,
+    Configuration,
+    SelectSection,
+    SensorSection,
+)
+from gateway.config.secrets import broker_password, driver_options, expand_tls, read_secret
+from gateway.driver import Beacon, Driver, SerialLine, Stream, driver_class
+from gateway.errors import ConfigError
+from gateway.forward import Format, FormatContext, load_format
+from gateway.observe.view import SensorFigures
+from gateway.reading import PrivacyClass
+from gateway.transports import (
+    AdvertReplay,
+    BluetoothScanner,
+    ReplayTransport,
+    SerialLineTransport,
+    Sink,
+)
+
+__all__ = [
+    "Beacons",
+    "Broker",
+    "LineTransport",
+    "Prepared",
+    "Scanner",
+    "Sensor",
+    "buffer_settings",
+    "format_context",
+    "line_transport",
+    "may_know",
+    "prepare",
+    "scanner",
+]
+
+SILENCE_INTERVALS = 10.0
+SILENCE_MIN_S = 10.0
+"""Without a byte for ten of the device's intervals, and at least so long, the port is reopened."""
+
+Beacons = dict[str, tuple[str, Beacon]]
+"""Address -> sensor name and its driver."""
+LineTransport = SerialLineTransport | ReplayTransport
+Scanner = BluetoothScanner | AdvertReplay
+
+
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """One configured sensor with a driver of its own."""
+
+    section: SensorSection
+    driver: Driver
+    privacy: PrivacyClass
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """One configured broker with its format and its password."""
+
+    section: BrokerSection
+    format: Format
+    password: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that had to be read before anything can start."""
+
+    sensors: Mapping[str, Sensor]
+    brokers: Mapping[str, Broker]
+    http_token: str
+
+
+def prepare(
+    configuration: Configuration, sensors: Collection[str], brokers: Collection[str]
+) -> Prepared:
+    """Make the named sensors and brokers ready. Reads files; ConfigError if one cannot be used."""
+    http = configuration.http
+    return Prepared(
+        {each.name: _sensor(each) for each in configuration.sensor if each.name in sensors},
+        {each.name: _broker(each) for each in configuration.broker if each.name in brokers},
+        read_secret(http.token_file) if http is not None and http.token_file else "",
+    )
+
+
+def _sensor(section: SensorSection) -> Sensor:
+    cls = driver_class(section.driver)
+    if cls is None:
+        raise ConfigError(
+            "no such driver", key=f"sensor[{section.name}].driver", value=section.driver
+        )
+    driver = cls(driver_options(section, cls))
+    if not isinstance(driver, Stream | Beacon):
+        raise ConfigError(
+            "this version has no transport for a driver of this shape",
+            key=f"sensor[{section.name}].driver",
+            value=section.driver,
+        )
+    return Sensor(section, driver, section.privacy or cls.info.privacy)
+
+
+def _broker(section: BrokerSection) -> Broker:
+    section = section.model_copy(update={"tls": expand_tls(section.tls)})
+    return Broker(section, load_format(section.format), broker_password(section))
+
+
+def buffer_settings(section: BufferSection) -> BufferSettings:
+    """Return what the buffer wants to know."""
+    return BufferSettings(
+        directory=section.directory,
+        runtime_directory=section.runtime_directory,
+        size_bytes=section.size,
+        flush_interval_s=section.flush_interval,
+        open_interval_s=section.open_interval,
+    )
+
+
+def format_context(configuration: Configuration) -> FormatContext:
+    """Return who is speaking, and where the sensors are."""
+    gateway = configuration.gateway
+    return FormatContext(
+        tenant=gateway.tenant,
+        gateway=gateway.id,
+        location=gateway.location,
+        locations={
+            sensor.name: sensor.location
+            for sensor in configuration.sensor
+            if sensor.location is not None
+        },
+    )
+
+
+def line_transport(sensor: Sensor, sink: Sink, clock: Clock) -> LineTransport:
+    """Return the transport of a sensor that is not heard by radio."""
+    section, driver = sensor.section, sensor.driver
+    if not isinstance(driver, Stream):
+        raise TypeError(f"{section.name} does not talk on a line")
+    if section.replay:
+        return ReplayTransport(
+            sensor=section.name,
+            path=Path(section.replay),
+            driver=driver,
+            sink=sink,
+            clock=clock,
+            speed=section.replay_speed,
+        )
+    info = driver.info
+    lines = info.lines if section.baud is None else (SerialLine(section.baud),)
+    silence_s = section.silence_timeout
+    return SerialLineTransport(
+        sensor=section.name,
+        port=section.port,
+        driver=driver,
+        lines=lines,
+        sink=sink,
+        clock=clock,
+        silence_timeout_s=max(SILENCE_MIN_S, SILENCE_INTERVALS * info.interval_s)
+        if silence_s is None
+        else silence_s,
+    )
+
+
+def scanner(section: BluetoothSection, beacons: Beacons, sink: Sink, clock: Clock) -> Scanner:
+    """Return what listens for all beacons: the radio, or a recording."""
+    if section.replay:
+        return AdvertReplay(
+            path=Path(section.replay),
+            beacons=beacons,
+            sink=sink,
+            clock=clock,
+            speed=section.replay_speed,
+        )
+    return BluetoothScanner(
+        beacons=beacons,
+        sink=sink,
+        clock=clock,
+        adapter=section.adapter,
+        mode=section.mode,
+        silence_timeout_s=section.silence_timeout,
+    )
+
+
+def may_know(select: SelectSection, name: str, sensor: SensorFigures) -> bool:
+    """Tell whether a broker may read in the status that a sensor exists."""
+    return sensor.privacy <= select.privacy and any(
+        fnmatchcase(name, pattern) for pattern in select.sensors
+    )

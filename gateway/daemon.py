@@ -1,0 +1,381 @@
+"""The daemon: wires sensors, ring and links together, and nothing else."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gateway import __version__
+from gateway.assembly import (
+    Beacons,
+    Broker,
+    LineTransport,
+    Prepared,
+    Scanner,
+    Sensor,
+    buffer_settings,
+    format_context,
+    line_transport,
+    may_know,
+    prepare,
+    scanner,
+)
+from gateway.buffer import Buffer
+from gateway.clock import Clock
+from gateway.config.diff import Changes, diff
+from gateway.config.load import load
+from gateway.config.model import BrokerSection, Configuration, HttpSection
+from gateway.control import ReloadResult, announce, withdraw, write_reload
+from gateway.driver import Beacon
+from gateway.errors import ConfigError, ConfigErrors
+from gateway.filters import chain_builder
+from gateway.forward import Link
+from gateway.intake import Intake
+from gateway.observe import (
+    FlushWatch,
+    LinkView,
+    LoopLag,
+    Notifier,
+    Progress,
+    Reloads,
+    StatusServer,
+    View,
+    Watchdog,
+    document_summary,
+    status_document,
+    systemd_sockets,
+)
+from gateway.supervisor import Supervisor
+
+__all__ = ["Daemon"]
+
+LOGGER = logging.getLogger("citylab_gateway.daemon")
+
+CLOCK_INTERVAL_S = 1.0
+HTTP_RETRY_S = 10.0
+LOOKUP_THREADS = 20
+"""For what the system only offers blocking: name look-ups, certificates, the configuration file.
+
+More than there can be links, so that sixteen names that cannot be looked up hold up nothing else.
+"""
+SENSOR, LINK, SCANNER, HTTP = "sensor:", "link:", "bluetooth", "http"
+"""How supervised tasks are named."""
+
+
+class Daemon:
+    """One gateway from start to stop; ``run`` returns after SIGTERM or SIGINT."""
+
+    def __init__(self, path: Path, configuration: Configuration) -> None:
+        self._path = path
+        self._configuration = configuration
+        self._clock = Clock(trusted=configuration.clock.trusted)
+        self._started_ns = self._clock.now_ns()
+        self._buffer: Buffer
+        self._intake: Intake
+        self._tasks: Supervisor
+        self._ports: dict[str, LineTransport] = {}
+        self._beacons: Beacons = {}
+        self._scanner: Scanner | None = None
+        self._links: dict[str, Link] = {}
+        self._http_token = ""
+        self._http_tried = asyncio.Event()
+        self._sockets = systemd_sockets()
+        self._loop_lag = LoopLag()
+        self._flush_watch = FlushWatch(self._clock.now_ns)
+        self._reloads = Reloads()
+        self._stop = asyncio.Event()
+        self._reload = asyncio.Event()
+
+    async def run(self) -> None:
+        """Start everything, serve until told to stop, stop everything, with all flushed."""
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="lookup"))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+        configuration = self._configuration
+        prepared = await self._prepare(
+            configuration,
+            [sensor.name for sensor in configuration.sensor],
+            [broker.name for broker in configuration.broker],
+        )
+        self._buffer = await Buffer.open(buffer_settings(configuration.buffer), self._clock)
+        self._buffer.on_flush = self._flush_watch.observe_flush
+        self._intake = Intake(self._buffer)
+        runtime = configuration.buffer.runtime_directory
+        await loop.run_in_executor(None, announce, runtime, self._path)
+        try:
+            with Notifier.from_environment() as notifier:
+                async with Supervisor() as self._tasks:
+                    await self._start(prepared, notifier)
+                    await self._serve(notifier)
+                    notifier.stopping()
+                    await self._stop_all()
+        finally:
+            await self._buffer.close()
+            await loop.run_in_executor(None, withdraw, runtime)
+        LOGGER.info("stopped; everything is flushed")
+
+    async def _start(self, prepared: Prepared, notifier: Notifier) -> None:
+        progress = Progress()
+        watchdog = Watchdog(
+            notifier,
+            lambda: progress(self.view()),
+            lambda: document_summary(status_document(self.view())),
+        )
+        self._http_token = prepared.http_token
+        self._tasks.start("buffer", self._buffer.run)
+        self._tasks.start("clock", self._watch_clock)
+        self._tasks.start("loop-lag", self._loop_lag.run)
+        self._tasks.start("watchdog", watchdog.run)
+        for name in set(self._buffer.readers) - {each.name for each in self._configuration.broker}:
+            self._forget(name)
+        for sensor in prepared.sensors.values():
+            self._add_sensor(sensor)
+        self._start_scanner()
+        for broker in prepared.brokers.values():
+            self._add_link(broker)
+        self._start_http()
+        if self._configuration.http is not None:
+            await self._http_tried.wait()
+        LOGGER.info(
+            "citylab-gateway %s is ready: %d sensors, %d brokers, boot %d, epoch %d",
+            __version__,
+            len(prepared.sensors),
+            len(prepared.brokers),
+            self._buffer.boot,
+            self._buffer.epoch,
+        )
+        notifier.ready(document_summary(status_document(self.view())))
+
+    async def _serve(self, notifier: Notifier) -> None:
+        """Apply reloads until told to stop."""
+        stop = asyncio.ensure_future(self._stop.wait())
+        try:
+            while not self._stop.is_set():
+                reload = asyncio.ensure_future(self._reload.wait())
+                await asyncio.wait((stop, reload), return_when=asyncio.FIRST_COMPLETED)
+                reload.cancel()
+                if self._reload.is_set() and not self._stop.is_set():
+                    self._reload.clear()
+                    notifier.reloading()
+                    await self._apply_reload()
+                    notifier.ready()
+        finally:
+            stop.cancel()
+
+    async def _stop_all(self) -> None:
+        """Stop the sensors first, so that the links and the last flush see all that came."""
+        for prefix in (SENSOR, SCANNER, LINK):
+            names = [name for name in self._tasks.names if name.startswith(prefix)]
+            await asyncio.gather(*map(self._tasks.stop, names))
+
+    async def _watch_clock(self) -> None:
+        while True:
+            step = self._clock.sample()
+            if step is not None:
+                LOGGER.warning("the wall clock stepped by %.3f s", step.change_ns / 1e9)
+                self._buffer.note_clock()
+            self._flush_watch.look(self._buffer.stats.unflushed_readings)
+            await asyncio.sleep(CLOCK_INTERVAL_S)
+
+    # ---- sensors
+
+    def _add_sensor(self, sensor: Sensor) -> None:
+        name = sensor.section.name
+        self._intake.add_sensor(
+            name,
+            sensor.driver.info,
+            privacy=sensor.privacy,
+            build_chain=chain_builder(sensor.section.filter),
+        )
+        if isinstance(sensor.driver, Beacon):
+            self._beacons[sensor.section.address] = (name, sensor.driver)
+            return
+        self._ports[name] = line_transport(sensor, self._intake, self._clock)
+        self._tasks.start(f"{SENSOR}{name}", self._ports[name].run)
+
+    async def _remove_sensor(self, name: str) -> None:
+        if name in self._ports:
+            await self._tasks.stop(f"{SENSOR}{name}")
+            del self._ports[name]
+        for address, (owner, _) in list(self._beacons.items()):
+            if owner == name:
+                del self._beacons[address]
+        self._intake.remove_sensor(name)
+
+    def _start_scanner(self) -> None:
+        if self._beacons:
+            section = self._configuration.bluetooth
+            self._scanner = scanner(section, self._beacons, self._intake, self._clock)
+            self._tasks.start(SCANNER, self._scanner.run)
+
+    async def _stop_scanner(self) -> None:
+        if self._scanner is not None:
+            await self._tasks.stop(SCANNER)
+            self._scanner = None
+
+    # ---- links
+
+    def _add_link(self, broker: Broker) -> None:
+        name = broker.section.name
+        if broker.section.insecure:
+            LOGGER.warning("broker %s: plain text, everybody on the way can read and forge", name)
+        self._links[name] = Link(
+            broker.section,
+            reader=self._buffer.reader(name),
+            series=self._buffer.series,
+            identity=format_context(self._configuration),
+            format=broker.format,
+            password=broker.password,
+            clock=self._clock,
+            status=partial(self._status_for, broker.section),
+        )
+        self._tasks.start(f"{LINK}{name}", self._links[name].run)
+
+    async def _remove_link(self, name: str) -> None:
+        await self._tasks.stop(f"{LINK}{name}")
+        del self._links[name]
+
+    def _forget(self, name: str) -> None:
+        """Free the cursor of a broker that is configured no more."""
+        pending = self._buffer.readers[name].pending
+        LOGGER.warning("broker %s was removed with %d readings pending for it", name, pending)
+        self._buffer.forget_reader(name)
+
+    def _status_for(self, section: BrokerSection) -> dict[str, Any]:
+        """Return what one broker may know: its own sensors and its own link."""
+        document = status_document(self.view(), choose=partial(may_know, section.select))
+        document["links"] = {section.name: document["links"][section.name]}
+        return document
+
+    # ---- the status page
+
+    def _start_http(self) -> None:
+        section = self._configuration.http
+        if section is not None:
+            self._tasks.start(HTTP, partial(self._serve_http, section))
+
+    async def _serve_http(self, section: HttpSection) -> None:
+        """Serve until cancelled; readings go on without a page if the port is taken."""
+        while True:
+            sockets = [passed.dup() for passed in self._sockets]
+            try:
+                async with StatusServer(
+                    self.view,
+                    listen=(section.host, section.port),
+                    sockets=sockets,
+                    token=self._http_token,
+                ) as server:
+                    LOGGER.info("status page and metrics: http://%s/", server.address)
+                    self._http_tried.set()
+                    await asyncio.Event().wait()
+            except OSError as error:
+                LOGGER.warning("http on %s: %s; trying again", section.listen, error.strerror)
+                self._http_tried.set()
+            await asyncio.sleep(HTTP_RETRY_S)
+
+    def view(self) -> View:
+        """Return references to everything that metrics and status show."""
+        return View(
+            version=__version__,
+            gateway=self._configuration.gateway.id,
+            started_ns=self._started_ns,
+            boot=self._buffer.boot,
+            clock=self._clock,
+            buffer=self._buffer.stats,
+            flush_interval_s=self._configuration.buffer.flush_interval,
+            flush_watch=self._flush_watch,
+            loop_lag=self._loop_lag,
+            links={name: LinkView(link.stats, link.reader) for name, link in self._links.items()},
+            sensors=self._intake.stats,
+            ports={name: transport.stats for name, transport in self._ports.items()},
+            scanner=self._scanner.stats if self._scanner is not None else None,
+            task_restarts=self._tasks.restarts,
+            reloads=self._reloads,
+        )
+
+    # ---- reload
+
+    async def _prepare(
+        self, configuration: Configuration, sensors: Iterable[str], brokers: Iterable[str]
+    ) -> Prepared:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(None, prepare, configuration, set(sensors), set(brokers))
+
+    async def _apply_reload(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            new = await loop.run_in_executor(None, load, self._path)
+            changes = diff(self._configuration, new)
+            moved = format_context(new).locations != format_context(self._configuration).locations
+            brokers = {*changes.brokers_added, *changes.brokers_changed}
+            if moved:  # every payload says where a sensor is
+                brokers |= {broker.name for broker in new.broker}
+            sensors = {*changes.sensors_added, *changes.sensors_changed}
+            prepared = await self._prepare(new, sensors, brokers)
+        except ConfigError as error:
+            errors = error.errors if isinstance(error, ConfigErrors) else (error,)
+            lines = [f"refused, the old configuration stays: {each}" for each in errors]
+            self._reloads.failed += 1
+            self._reloads.last_succeeded = False
+        else:
+            lines = await self._apply(changes, new, prepared)
+            self._reloads.succeeded += 1
+            self._reloads.last_succeeded = True
+        ok = self._reloads.last_succeeded
+        for line in lines:
+            LOGGER.log(logging.INFO if ok else logging.WARNING, "reload: %s", line)
+        count = self._reloads.succeeded + self._reloads.failed
+        await loop.run_in_executor(
+            None,
+            write_reload,
+            self._configuration.buffer.runtime_directory,
+            ReloadResult(count, ok, tuple(lines)),
+        )
+
+    async def _apply(self, changes: Changes, new: Configuration, prepared: Prepared) -> list[str]:
+        """Stop what went or changed, start what came or changed; touch nothing else."""
+        old = self._configuration
+        kept = {section: getattr(old, section) for section in changes.restart}
+        self._configuration = new.model_copy(update=kept)
+        self._http_token = prepared.http_token
+        had_beacons = bool(self._beacons)
+        for name in (*changes.sensors_removed, *changes.sensors_changed):
+            await self._remove_sensor(name)
+        for sensor in prepared.sensors.values():
+            self._add_sensor(sensor)
+        if "bluetooth" in changes.sections or had_beacons != bool(self._beacons):
+            await self._stop_scanner()
+            self._start_scanner()
+        for name in {*changes.brokers_removed, *prepared.brokers} & self._links.keys():
+            await self._remove_link(name)
+        for name in changes.brokers_removed:
+            self._forget(name)
+        for broker in prepared.brokers.values():
+            self._add_link(broker)
+        if "http" in changes.sections:
+            if old.http is not None:
+                await self._tasks.stop(HTTP)
+            self._start_http()
+        if "log" in changes.sections:
+            logging.getLogger().setLevel(new.log.level.upper())
+        return _change_lines(changes) or ["nothing has changed"]
+
+
+def _change_lines(changes: Changes) -> list[str]:
+    lines = []
+    for kind in ("sensors", "brokers"):
+        for what in ("added", "removed", "changed"):
+            names = getattr(changes, f"{kind}_{what}")
+            if names:
+                lines.append(f"{kind} {what}: {', '.join(names)}")
+    if changes.sections:
+        lines.append(f"applied: {', '.join(changes.sections)}")
+    if changes.restart:
+        lines.append(f"waits for a restart: {', '.join(changes.restart)}")
+    return lines
