@@ -125,7 +125,7 @@ class Daemon:
         watchdog = Watchdog(
             notifier,
             lambda: progress(self.view()),
-            lambda: document_summary(status_document(self.view())),
+            lambda: progress.reason or document_summary(status_document(self.view())),
         )
         self._http_token = prepared.http_token
         self._tasks.start("buffer", self._buffer.run)
@@ -259,6 +259,8 @@ class Daemon:
         section = self._configuration.http
         if section is not None:
             self._tasks.start(HTTP, partial(self._serve_http, section))
+        elif self._sockets:
+            LOGGER.warning("systemd listens for the status page, but [http] is not configured")
 
     async def _serve_http(self, section: HttpSection) -> None:
         """Serve until cancelled; readings go on without a page if the port is taken."""

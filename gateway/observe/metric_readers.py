@@ -1,0 +1,185 @@
+"""Where the numbers of the metrics come from: functions from a view to samples.
+
+Label values are names from the configuration or words from bounded lists: never a port, an
+address or a host.
+"""
+
+# ruff: noqa: D103 - each function is named after the metric, whose help stands in the table
+
+import platform
+from collections.abc import Callable, Iterable, Iterator
+
+from gateway.observe.status import SENSOR_STATES, sensor_state
+from gateway.observe.view import (
+    DROP_REASONS,
+    BufferFigures,
+    LinkView,
+    PortFigures,
+    ScannerFigures,
+    SensorFigures,
+    View,
+)
+from gateway.observe.words import by_word, word
+from gateway.reading import FAULT_KINDS
+
+__all__ = [
+    "Read",
+    "Sample",
+    "build_info",
+    "link_disconnects",
+    "link_dropped",
+    "link_state",
+    "of_buffer",
+    "of_link",
+    "of_port",
+    "of_scanner",
+    "of_sensor",
+    "one",
+    "one_hot",
+    "port_reopens",
+    "reloads",
+    "scanner_restarts",
+    "sensor_faults",
+    "sensor_filtered",
+    "sensor_info",
+    "sensor_states",
+    "since",
+    "since_wall",
+    "task_restarts",
+]
+
+Sample = tuple[tuple[str, ...], float]
+"""Label values in the order of ``Metric.labels``, and the number."""
+Read = Callable[[View], Iterable[Sample]]
+
+LINK_STATES = ("connecting", "online", "waiting", "refused", "stopped")
+REOPEN_CAUSES = ("vanished", "silence", "error")
+
+
+def one(number: Callable[[View], float | None]) -> Read:
+    """Read one number without labels; None is left out."""
+
+    def read(view: View) -> Iterator[Sample]:
+        value = number(view)
+        if value is not None:
+            yield (), value
+
+    return read
+
+
+def of_buffer(number: Callable[[BufferFigures], float]) -> Read:
+    return one(lambda view: number(view.buffer))
+
+
+def of_link(number: Callable[[View, LinkView], float | None]) -> Read:
+    def read(view: View) -> Iterator[Sample]:
+        for name, link in view.links.items():
+            value = number(view, link)
+            if value is not None:
+                yield (name,), value
+
+    return read
+
+
+def of_sensor(number: Callable[[View, SensorFigures], float | None]) -> Read:
+    def read(view: View) -> Iterator[Sample]:
+        for name, sensor in view.sensors.items():
+            value = number(view, sensor)
+            if value is not None:
+                yield (name,), value
+
+    return read
+
+
+def of_port(number: Callable[[View, PortFigures], float | None]) -> Read:
+    def read(view: View) -> Iterator[Sample]:
+        for name, port in view.ports.items():
+            value = number(view, port)
+            if value is not None:
+                yield (name,), value
+
+    return read
+
+
+def of_scanner(number: Callable[[View, ScannerFigures], float | None]) -> Read:
+    return one(lambda view: None if view.scanner is None else number(view, view.scanner))
+
+
+def since(view: View, boottime_ns: int | None) -> float | None:
+    return None if boottime_ns is None else view.seconds_since(boottime_ns)
+
+
+def since_wall(view: View, wall_ns: int | None) -> float:
+    return 0.0 if wall_ns is None else view.seconds_since_wall(wall_ns)
+
+
+def one_hot(states: tuple[str, ...], state: str, *labels: str) -> Iterator[Sample]:
+    for known in states:
+        yield (*labels, known), float(known == state)
+
+
+def link_dropped(view: View) -> Iterator[Sample]:
+    for name, link in view.links.items():
+        for reason in DROP_REASONS:
+            yield (name, reason), link.reader.dropped.get(reason, 0)
+
+
+def link_state(view: View) -> Iterator[Sample]:
+    for name, link in view.links.items():
+        yield from one_hot(LINK_STATES, link.stats.state, name)
+
+
+def link_disconnects(view: View) -> Iterator[Sample]:
+    for name, link in view.links.items():
+        for cause, count in by_word(link.stats.disconnects.items()).items():
+            yield (name, cause), count
+
+
+def sensor_info(view: View) -> Iterator[Sample]:
+    for name, sensor in view.sensors.items():
+        yield (name, word(sensor.driver), sensor.domain, sensor.privacy), 1.0
+
+
+def sensor_states(view: View) -> Iterator[Sample]:
+    now_ns = view.clock.now_ns()
+    for name, sensor in view.sensors.items():
+        yield from one_hot(SENSOR_STATES, sensor_state(sensor, now_ns), name)
+
+
+def sensor_faults(view: View) -> Iterator[Sample]:
+    for name, sensor in view.sensors.items():
+        for kind in FAULT_KINDS:
+            yield (name, kind), sensor.faults.get(kind, 0)
+
+
+def sensor_filtered(view: View) -> Iterator[Sample]:
+    for name, sensor in view.sensors.items():
+        for which, count in by_word(sensor.filtered.items()).items():
+            yield (name, which), count
+
+
+def port_reopens(view: View) -> Iterator[Sample]:
+    for name, port in view.ports.items():
+        known = dict.fromkeys(REOPEN_CAUSES, 0)
+        for cause, count in by_word({**known, **port.reopens}.items()).items():
+            yield (name, cause), count
+
+
+def scanner_restarts(view: View) -> Iterator[Sample]:
+    if view.scanner is not None:
+        for cause, count in by_word(view.scanner.restarts.items()).items():
+            yield (cause,), count
+
+
+def task_restarts(view: View) -> Iterator[Sample]:
+    for task, count in by_word(view.task_restarts.items()).items():
+        yield (task,), count
+
+
+def reloads(view: View) -> Iterator[Sample]:
+    yield ("succeeded",), view.reloads.succeeded
+    yield ("failed",), view.reloads.failed
+
+
+def build_info(view: View) -> Iterator[Sample]:
+    yield (word(view.gateway), word(view.version), platform.python_version()), 1.0

@@ -1,0 +1,190 @@
+"""The status document: what the retained MQTT status topic and /status.json say.
+
+Its schema stands in docs/operate.md and is tested there. Keys always come in the same order.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Any, Literal
+
+from gateway.observe.health import health
+from gateway.observe.view import LinkView, LiveFigures, SensorFigures, View
+from gateway.observe.words import by_word, redacted, word
+from gateway.reading import Flag, flag_names, quality_of
+
+__all__ = [
+    "SENSOR_STATES",
+    "SensorState",
+    "document_summary",
+    "every_sensor",
+    "live_document",
+    "sensor_state",
+    "status_document",
+]
+
+SCHEMA = 1
+SensorState = Literal["fresh", "stale", "silent"]
+SENSOR_STATES: tuple[SensorState, ...] = ("fresh", "stale", "silent")
+STALE_MIN_S = 10.0
+STALE_INTERVALS = 3.0
+SHOWN_CLASSES = ("P0", "P1")
+"""Privacy classes whose values may be shown (PRIV-14 holds for the page too)."""
+MAX_LIVE_VALUES = 64
+"""Of one sensor; what is shown is bounded whatever a driver yields."""
+_LAST_SECOND = 253_402_300_799
+
+
+def sensor_state(sensor: SensorFigures, now_ns: int) -> SensorState:
+    """Return ``silent`` before the first reading, ``stale`` three intervals after the last."""
+    if sensor.last_reading_ns is None:
+        return "silent"
+    age_s = (now_ns - sensor.last_reading_ns) / 1e9
+    return "stale" if age_s > max(STALE_MIN_S, STALE_INTERVALS * sensor.interval_s) else "fresh"
+
+
+def every_sensor(name: str, sensor: SensorFigures) -> bool:  # noqa: ARG001 - the shape of a choice
+    """Choose every sensor."""
+    return True
+
+
+def status_document(
+    view: View, *, choose: Callable[[str, SensorFigures], bool] = every_sensor
+) -> dict[str, Any]:
+    """Return the status as JSON-serialisable data, without a single measured value.
+
+    ``choose`` leaves out the sensors that a broker is not to know of.
+    """
+    verdict = health(view)
+    return {
+        "schema": SCHEMA,
+        "gateway": view.gateway,
+        "software": {"name": "citylab-gateway", "version": view.version},
+        "time": _wall_text(view.clock.now_ns() + view.clock.offset_ns),
+        "uptime_s": round(view.uptime_s, 1),
+        "boot": view.boot,
+        "clock": {"synced": view.clock.synced, "steps": view.clock.steps},
+        "health": {"state": verdict.state, "reasons": [redacted(text) for text in verdict.reasons]},
+        "sensors": {
+            name: _sensor(view, sensor)
+            for name, sensor in view.sensors.items()
+            if choose(name, sensor)
+        },
+        "links": {name: _link(view, link) for name, link in view.links.items()},
+        "buffer": _buffer(view),
+    }
+
+
+def live_document(view: View) -> dict[str, Any]:
+    """Return the status with what a person at the box needs: last values, faults and errors.
+
+    Values and fault details are shown of P0 and P1 sensors only.
+    """
+    document = status_document(view)
+    for name, sensor in view.sensors.items():
+        entry = document["sensors"][name]
+        port = view.ports.get(name)
+        entry["port"] = None if port is None else ("open" if port.open else "closed")
+        entry["error"] = "" if port is None or port.open else redacted(port.last_error)
+        entry["last_fault"] = _last_fault(sensor)
+        entry["values"] = list(_values(view, sensor))
+    for name, link in view.links.items():
+        document["links"][name]["error"] = redacted(link.stats.last_error)
+    return document
+
+
+def _sensor(view: View, sensor: SensorFigures) -> dict[str, Any]:
+    last_ns = sensor.last_reading_ns
+    return {
+        "driver": sensor.driver,
+        "domain": sensor.domain,
+        "privacy": sensor.privacy,
+        "state": sensor_state(sensor, view.clock.now_ns()),
+        "last_reading": None if last_ns is None else _wall_text(last_ns + view.clock.offset_ns),
+        "age_s": None if last_ns is None else round(view.seconds_since(last_ns), 1),
+        "interval_s": sensor.interval_s,
+        "readings": sensor.readings,
+        "faults": sum(sensor.faults.values()),
+    }
+
+
+def _link(view: View, link: LinkView) -> dict[str, Any]:
+    oldest_ns = link.reader.oldest_pending_time_ns
+    cause = link.stats.last_error_cause
+    return {
+        "state": link.stats.state,
+        "cause": word(cause) if cause and link.stats.state != "online" else "",
+        "accepted": link.reader.accepted,
+        "pending": link.reader.pending,
+        "oldest_pending_s": None
+        if oldest_ns is None
+        else round(view.seconds_since_wall(oldest_ns), 1),
+        "acknowledged": link.reader.acknowledged,
+        "dropped": by_word(link.reader.dropped.items()),
+    }
+
+
+def _buffer(view: View) -> dict[str, Any]:
+    stats = view.buffer
+    oldest_ns = stats.oldest_time_ns
+    return {
+        "size_bytes": stats.size_bytes,
+        "used": round(stats.blocks_used / stats.blocks, 4) if stats.blocks else 0.0,
+        "readings": stats.next_sequence - stats.oldest_sequence,
+        "oldest": None if oldest_ns is None else _wall_text(oldest_ns),
+        "unflushed": stats.unflushed_readings,
+        "damaged_blocks": stats.damaged_blocks,
+        "degraded": stats.degraded,
+        "reason": redacted(stats.degraded_reason) if stats.degraded else "",
+    }
+
+
+def _values(view: View, sensor: SensorFigures) -> Iterator[dict[str, Any]]:
+    if sensor.privacy not in SHOWN_CLASSES:
+        return
+    shown = [live for live in sensor.live.values() if live.series.privacy in SHOWN_CLASSES]
+    shown.sort(key=lambda live: live.series.key)
+    for live in shown[:MAX_LIVE_VALUES]:
+        yield _value(view, live)
+
+
+def _value(view: View, live: LiveFigures) -> dict[str, Any]:
+    key = live.series.key
+    # A suppressed count stays suppressed, whatever number the reading carries (PRIV-05).
+    hidden = bool(live.flags & Flag.SUPPRESSED) or not isfinite(live.value)
+    return {
+        "quantity": key.quantity,
+        "dims": dict(key.dims),
+        "aggregation": key.aggregation,
+        "value": None if hidden else live.value,
+        "unit": live.series.unit,
+        "age_s": round(view.seconds_since(live.time_ns), 1),
+        "quality": quality_of(live.flags),
+        "flags": flag_names(live.flags),
+    }
+
+
+def _last_fault(sensor: SensorFigures) -> str:
+    """Give the kind alone where a detail could say something about a person."""
+    if sensor.privacy in SHOWN_CLASSES:
+        return redacted(sensor.last_fault)
+    return word(sensor.last_fault.partition(":")[0]) if sensor.last_fault else ""
+
+
+def _wall_text(wall_ns: int) -> str | None:
+    """Return RFC 3339 text in UTC, or None for a time that no calendar has."""
+    seconds = wall_ns // 1_000_000_000
+    if not 0 <= seconds <= _LAST_SECOND:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def document_summary(document: Mapping[str, Any]) -> str:
+    """Return the one line that ``systemctl status`` shows."""
+    sensors = [sensor["state"] for sensor in document["sensors"].values()]
+    links = [link["state"] for link in document["links"].values()]
+    pending = sum(link["pending"] for link in document["links"].values())
+    return (
+        f"{document['health']['state']}: {sensors.count('fresh')} of {len(sensors)} sensors fresh, "
+        f"{links.count('online')} of {len(links)} links online, {pending} readings pending"
+    )

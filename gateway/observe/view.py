@@ -1,0 +1,264 @@
+"""What observe sees of the other rooms: plain attributes, read when somebody asks.
+
+The daemon hands over a ``Look``: a function that gathers references into a ``View``. Nothing is
+copied or counted twice, and a reading costs nothing here. The protocols name only what is read.
+"""
+
+# ruff: noqa: D102 - protocols of plain figures: the names are the documentation
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from gateway.observe.flush_watch import FlushWatch
+from gateway.observe.loop_lag import LoopLag
+from gateway.reading import FaultKind, Series
+
+__all__ = [
+    "DROP_REASONS",
+    "BufferFigures",
+    "ClockFigures",
+    "DropReason",
+    "LinkFigures",
+    "LinkView",
+    "LiveFigures",
+    "Look",
+    "PortFigures",
+    "ReaderFigures",
+    "Reloads",
+    "ScannerFigures",
+    "SensorFigures",
+    "View",
+]
+
+DropReason = Literal["overwritten", "policy", "rejected", "corrupt"]
+DROP_REASONS: tuple[DropReason, ...] = ("overwritten", "policy", "rejected", "corrupt")
+
+
+class ClockFigures(Protocol):
+    """Boot time and what is known about wall time (gateway.clock.Clock)."""
+
+    @property
+    def now_ns(self) -> Callable[[], int]: ...
+    @property
+    def offset_ns(self) -> int: ...
+    @property
+    def synced(self) -> bool: ...
+    @property
+    def steps(self) -> int: ...
+
+
+class BufferFigures(Protocol):
+    """The ring, as BufferStats tells it; times are wall ns."""
+
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def blocks(self) -> int: ...
+    @property
+    def blocks_used(self) -> int: ...
+    @property
+    def appended_readings(self) -> int: ...
+    @property
+    def oldest_sequence(self) -> int: ...
+    @property
+    def next_sequence(self) -> int: ...
+    @property
+    def oldest_time_ns(self) -> int | None: ...
+    @property
+    def flushes(self) -> int: ...
+    @property
+    def flush_errors(self) -> int: ...
+    @property
+    def unflushed_readings(self) -> int: ...
+    @property
+    def written_bytes(self) -> int: ...
+    @property
+    def damaged_blocks(self) -> int: ...
+    @property
+    def degraded(self) -> bool: ...
+    @property
+    def degraded_reason(self) -> str: ...
+    @property
+    def recovered_readings_open_block(self) -> int: ...
+
+
+class ReaderFigures(Protocol):
+    """What one link is owed and got; the times are wall ns."""
+
+    @property
+    def accepted(self) -> int: ...
+    @property
+    def acknowledged(self) -> int: ...
+    @property
+    def dropped(self) -> Mapping[DropReason, int]: ...
+    @property
+    def pending(self) -> int: ...
+    @property
+    def oldest_pending_time_ns(self) -> int | None: ...
+
+
+class LinkFigures(Protocol):
+    """The connection of one link; the times are boot ns."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def connects(self) -> int: ...
+    @property
+    def disconnects(self) -> Mapping[str, int]: ...
+    @property
+    def sent_messages(self) -> int: ...
+    @property
+    def acknowledged_messages(self) -> int: ...
+    @property
+    def refused_messages(self) -> int: ...
+    @property
+    def sent_bytes(self) -> int: ...
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def last_error(self) -> str: ...
+    @property
+    def last_error_cause(self) -> str: ...
+    @property
+    def last_acknowledged_ns(self) -> int | None: ...
+
+
+class LiveFigures(Protocol):
+    """The last reading of one series; the time is boot ns."""
+
+    @property
+    def series(self) -> Series: ...
+    @property
+    def time_ns(self) -> int: ...
+    @property
+    def value(self) -> float: ...
+    @property
+    def flags(self) -> int: ...
+
+
+class SensorFigures(Protocol):
+    """One sensor, as the intake counts it; the times are boot ns."""
+
+    @property
+    def driver(self) -> str: ...
+    @property
+    def domain(self) -> str: ...
+    @property
+    def privacy(self) -> str: ...
+    @property
+    def interval_s(self) -> float: ...
+    @property
+    def readings(self) -> int: ...
+    @property
+    def faults(self) -> Mapping[FaultKind, int]: ...
+    @property
+    def filtered(self) -> Mapping[str, int]: ...
+    @property
+    def refused(self) -> int: ...
+    @property
+    def restarts(self) -> int: ...
+    @property
+    def last_reading_ns(self) -> int | None: ...
+    @property
+    def last_fault(self) -> str: ...
+    @property
+    def live(self) -> Mapping[int, LiveFigures]: ...
+
+
+class PortFigures(Protocol):
+    """One serial port; its path is not read, because it may hold a serial number."""
+
+    @property
+    def open(self) -> bool: ...
+    @property
+    def opens(self) -> int: ...
+    @property
+    def reopens(self) -> Mapping[str, int]: ...
+    @property
+    def received_bytes(self) -> int: ...
+    @property
+    def sent_bytes(self) -> int: ...
+    @property
+    def last_received_ns(self) -> int | None: ...
+    @property
+    def last_error(self) -> str: ...
+
+
+class ScannerFigures(Protocol):
+    """The Bluetooth scanner."""
+
+    @property
+    def open(self) -> bool: ...
+    @property
+    def starts(self) -> int: ...
+    @property
+    def restarts(self) -> Mapping[str, int]: ...
+    @property
+    def adverts_received(self) -> int: ...
+    @property
+    def adverts_claimed(self) -> int: ...
+    @property
+    def last_received_ns(self) -> int | None: ...
+    @property
+    def last_error(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LinkView:
+    """One link: its connection and its place in the ring."""
+
+    stats: LinkFigures
+    reader: ReaderFigures
+
+
+@dataclass(slots=True)
+class Reloads:
+    """How often the configuration was read again, and whether the last time went well."""
+
+    succeeded: int = 0
+    failed: int = 0
+    last_succeeded: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """Everything at one moment; made anew for each look, from references."""
+
+    version: str
+    gateway: str
+    started_ns: int
+    """Boot ns at which this process started."""
+    boot: int
+    clock: ClockFigures
+    buffer: BufferFigures
+    flush_interval_s: float
+    flush_watch: FlushWatch
+    loop_lag: LoopLag
+    links: Mapping[str, LinkView]
+    """By broker name."""
+    sensors: Mapping[str, SensorFigures]
+    """By sensor name."""
+    ports: Mapping[str, PortFigures] = field(default_factory=dict)
+    """By sensor name."""
+    scanner: ScannerFigures | None = None
+    task_restarts: Mapping[str, int] = field(default_factory=dict)
+    """By the supervisor's name of the task."""
+    reloads: Reloads = field(default_factory=Reloads)
+
+    @property
+    def uptime_s(self) -> float:
+        """Return seconds since this process started."""
+        return (self.clock.now_ns() - self.started_ns) / 1e9
+
+    def seconds_since(self, boottime_ns: int) -> float:
+        """Return the age in seconds of a boot time, never negative."""
+        return max(0.0, (self.clock.now_ns() - boottime_ns) / 1e9)
+
+    def seconds_since_wall(self, wall_ns: int) -> float:
+        """Return the age in seconds of a wall time as the clock stands now, never negative."""
+        return max(0.0, (self.clock.now_ns() + self.clock.offset_ns - wall_ns) / 1e9)
+
+
+Look = Callable[[], View]

@@ -1,0 +1,171 @@
+"""The other rooms' plain numbers, shaped as their contracts say, for a gateway at rest."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gateway.clock import Clock
+from gateway.observe import FlushWatch, LinkView, LoopLag, Reloads, View
+from gateway.observe.view import DropReason
+from gateway.reading import FaultKind, Series, SeriesKey
+
+SECOND = 1_000_000_000
+HOUR = 3600 * SECOND
+WALL_AT_BOOT = 1_780_000_000 * SECOND
+
+
+@dataclass(slots=True)
+class Buffer:
+    size_bytes: int = 256 << 20
+    blocks: int = 4096
+    blocks_used: int = 1024
+    appended_readings: int = 5000
+    oldest_sequence: int = 100
+    next_sequence: int = 10_100
+    oldest_time_ns: int | None = WALL_AT_BOOT
+    flushes: int = 700
+    flush_errors: int = 0
+    last_flush_s: float = 0.004
+    unflushed_readings: int = 12
+    written_bytes: int = 3_000_000
+    damaged_blocks: int = 0
+    degraded: bool = False
+    degraded_reason: str = ""
+    recovered_readings_open_block: int = 0
+
+
+@dataclass(slots=True)
+class Reader:
+    accepted: int = 5000
+    acknowledged: int = 4880
+    dropped: dict[DropReason, int] = field(default_factory=lambda: {"policy": 100})
+    pending: int = 20
+    oldest_pending_time_ns: int | None = WALL_AT_BOOT + HOUR - 2 * SECOND
+
+
+@dataclass(slots=True)
+class Link:
+    state: str = "online"
+    connects: int = 1
+    disconnects: dict[str, int] = field(default_factory=dict)
+    sent_messages: int = 90
+    acknowledged_messages: int = 89
+    refused_messages: int = 0
+    sent_bytes: int = 400_000
+    in_flight: int = 1
+    last_error: str = ""
+    last_error_cause: str = ""
+    last_acknowledged_ns: int | None = HOUR - SECOND
+
+
+@dataclass(slots=True)
+class Live:
+    series: Series
+    time_ns: int
+    value: float
+    flags: int = 0
+
+
+@dataclass(slots=True)
+class Sensor:
+    driver: str = "sds011"
+    domain: str = "air"
+    privacy: str = "P0"
+    interval_s: float = 1.0
+    readings: int = 3600
+    faults: dict[FaultKind, int] = field(default_factory=dict)
+    filtered: dict[str, int] = field(default_factory=dict)
+    refused: int = 0
+    restarts: int = 0
+    last_reading_ns: int | None = HOUR - SECOND
+    last_fault: str = ""
+    live: dict[int, Live] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Port:
+    open: bool = True
+    opens: int = 1
+    reopens: dict[str, int] = field(default_factory=dict)
+    received_bytes: int = 36_000
+    sent_bytes: int = 19
+    last_received_ns: int | None = HOUR - SECOND
+    last_error: str = ""
+
+
+@dataclass(slots=True)
+class Scanner:
+    open: bool = True
+    starts: int = 1
+    restarts: dict[str, int] = field(default_factory=lambda: {"silence": 1})
+    adverts_received: int = 900
+    adverts_claimed: int = 300
+    last_received_ns: int | None = HOUR - SECOND
+    last_error: str = ""
+
+
+def live(number: int, sensor: str, quantity: str, unit: str, value: float, **more: Any) -> Live:
+    """Make one last value, a second old."""
+    key = SeriesKey(sensor, quantity, more.pop("dims", ()), more.pop("aggregation", "instant"))
+    series = Series(number, key, unit, more.pop("privacy", "P0"))
+    return Live(series, HOUR - SECOND, value, more.pop("flags", 0))
+
+
+class Room:
+    """A gateway whose numbers a test may change; ``look`` is what observe is given."""
+
+    def __init__(self) -> None:
+        self.now_ns = HOUR
+        self.wall_at_boot_ns = WALL_AT_BOOT
+        self.clock = Clock(
+            trusted=True,
+            boottime_ns=lambda: self.now_ns,
+            realtime_ns=lambda: self.wall_at_boot_ns + self.now_ns,
+            synchronized_mark=Path("/nonexistent"),
+        )
+        self.buffer = Buffer()
+        self.flush_watch = FlushWatch(lambda: self.now_ns)
+        self.flush_watch.observe_flush(0.004)
+        self.loop_lag = LoopLag()
+        self.links = {"aarhus": Link(), "vejle": Link()}
+        self.readers = {"aarhus": Reader(), "vejle": Reader()}
+        self.sensors = {
+            "air-roof": Sensor(
+                live={
+                    1: live(1, "air-roof", "air.pm25", "ug/m3", 7.3),
+                    2: live(2, "air-roof", "air.pm10", "ug/m3", 12.1),
+                }
+            ),
+            "air-square": Sensor(driver="ruuvi", interval_s=2.5),
+            "meter": Sensor(
+                driver="p1",
+                domain="energy",
+                privacy="P3",
+                interval_s=10.0,
+                live={3: live(3, "meter", "energy.active_import", "kW.h", 4711.25, privacy="P3")},
+            ),
+        }
+        self.ports = {"air-roof": Port(), "meter": Port()}
+        self.scanner: Scanner | None = Scanner()
+        self.task_restarts: dict[str, int] = {"link aarhus": 0}
+        self.reloads = Reloads()
+        self.started_ns = 0
+
+    def look(self) -> View:
+        return View(
+            version="0.1.0",
+            gateway="aarhus-dokk1-03",
+            started_ns=self.started_ns,
+            boot=7,
+            clock=self.clock,
+            buffer=self.buffer,
+            flush_interval_s=5.0,
+            flush_watch=self.flush_watch,
+            loop_lag=self.loop_lag,
+            links={name: LinkView(stats, self.readers[name]) for name, stats in self.links.items()},
+            sensors=self.sensors,
+            ports=self.ports,
+            scanner=self.scanner,
+            task_restarts=self.task_restarts,
+            reloads=self.reloads,
+        )
