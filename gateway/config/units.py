@@ -1,51 +1,113 @@
 """Durations and sizes, written in the configuration as text with a unit."""
 
 import re
-from typing import Annotated, Any
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-__all__ = ["Duration", "Size", "duration_text", "parse_duration", "parse_size", "size_text"]
+from gateway.config.refusal import Refusal
 
-_SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-_TEXT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")
+__all__ = [
+    "DURATION_HELP",
+    "SIZE_HELP",
+    "Duration",
+    "Size",
+    "duration_text",
+    "parse_duration",
+    "parse_size",
+    "size_text",
+]
+
+_SECONDS = {
+    "ms": Decimal("0.001"),
+    "s": Decimal(1),
+    "min": Decimal(60),
+    "h": Decimal(3600),
+    "d": Decimal(86400),
+}
+_BYTES = {
+    "B": Decimal(1),
+    "KiB": Decimal(1 << 10),
+    "MiB": Decimal(1 << 20),
+    "GiB": Decimal(1 << 30),
+}
+_OTHER_NAMES = {
+    "sec": "s",
+    "secs": "s",
+    "second": "s",
+    "seconds": "s",
+    "m": "min",
+    "mins": "min",
+    "minute": "min",
+    "minutes": "min",
+    "hour": "h",
+    "hours": "h",
+    "day": "d",
+    "days": "d",
+    "b": "B",
+    "bytes": "B",
+    "k": "KiB",
+    "kb": "KiB",
+    "kib": "KiB",
+    "mb": "MiB",
+    "mib": "MiB",
+    "g": "GiB",
+    "gb": "GiB",
+    "gib": "GiB",
+}
+"""What people write instead, by its lower-case spelling."""
+_TEXT = re.compile(r"\s*(\d{1,18}(?:\.\d{1,24})?)\s*([A-Za-z]*)\s*", re.ASCII)
+
+DURATION_HELP = 'a duration such as "5 s" (ms, s, min, h, d)'
+SIZE_HELP = 'a size such as "256 MiB" (B, KiB, MiB, GiB)'
 
 
-def _parse(text: object, units: dict[str, Any], what: str) -> float:
-    allowed = f"{what} with a unit, one of {', '.join(units)}"
-    if not isinstance(text, str):
-        raise ValueError(f"is not text; write {allowed}")  # noqa: TRY004 - pydantic reports it
-    match = _TEXT.fullmatch(text)
-    if match is None or match[2] not in units:
-        raise ValueError(f"is no {what}; write {allowed}")
-    return float(match[1]) * float(units[match[2]])
+def _parse(text: object, units: Mapping[str, Decimal], plain: str, allowed: str) -> Decimal:
+    """Return the number in the smallest unit; ``plain`` is the unit proposed where none stands."""
+    if isinstance(text, int | float) and not isinstance(text, bool):
+        raise Refusal("has no unit", allowed=allowed, nearest=f"{text:g} {plain}")
+    match = _TEXT.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise Refusal("is not a number with a unit", allowed=allowed)
+    number, unit = match[1], match[2]
+    if unit in units:
+        return Decimal(number) * units[unit]
+    meant = plain if not unit else _OTHER_NAMES.get(unit.lower(), "")
+    nearest = f"{number} {meant}" if meant in units else ""
+    problem = "has an unknown unit" if unit else "has no unit"
+    raise Refusal(problem, allowed=allowed, nearest=nearest)
 
 
 def parse_duration(text: object) -> float:
     """Return seconds for text such as ``"5 s"``, ``"250 ms"``, ``"2 h"``; ValueError otherwise."""
-    return _parse(text, _SECONDS, "a duration")
+    return float(_parse(text, _SECONDS, "s", DURATION_HELP))
 
 
 def parse_size(text: object) -> int:
-    """Return bytes for text such as ``"256 MiB"``; ValueError otherwise."""
-    return int(_parse(text, _BYTES, "a size"))
+    """Return bytes for text such as ``"256 MiB"``; ValueError otherwise, or if not whole bytes."""
+    size = _parse(text, _BYTES, "MiB", SIZE_HELP)
+    if size != int(size):
+        raise Refusal("is no whole number of bytes", allowed=SIZE_HELP)
+    return int(size)
 
 
 def duration_text(seconds: float) -> str:
-    """Return the shortest text that ``parse_duration`` turns into ``seconds``."""
-    for unit in ("d", "h", "min", "s", "ms"):
-        count = seconds / _SECONDS[unit]
+    """Return text that ``parse_duration`` turns into exactly ``seconds``, in the largest unit."""
+    exact = Decimal(repr(float(seconds)))
+    for unit, length in reversed(_SECONDS.items()):
+        count = exact / length
         if count >= 1 and count == int(count):
             return f"{int(count)} {unit}"
-    return f"{seconds:g} s"
+    return f"{exact.normalize():f} s"
 
 
 def size_text(size: int) -> str:
-    """Return the shortest text that ``parse_size`` turns into ``size``."""
-    for unit in ("GiB", "MiB", "KiB"):
-        if size >= _BYTES[unit] and size % _BYTES[unit] == 0:
-            return f"{size // _BYTES[unit]} {unit}"
+    """Return text that ``parse_size`` turns into exactly ``size``, in the largest unit."""
+    for unit, length in reversed(_BYTES.items()):
+        if size >= length and size % int(length) == 0:
+            return f"{size // int(length)} {unit}"
     return f"{size} B"
 
 

@@ -1,0 +1,141 @@
+"""Drivers and look-ups for tests: the shapes are real, the devices are not."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from gateway.config.load import load
+from gateway.config.model import Configuration
+from gateway.driver import Advert, Driver, DriverInfo, NoOptions, Outcome
+from gateway.reading import PrivacyClass
+
+FORMATS = ["json", "ngsi-ld"]
+
+
+def info(
+    name: str,
+    quantities: tuple[str, ...],
+    *,
+    privacy: PrivacyClass = "P0",
+    secrets: tuple[str, ...] = (),
+) -> DriverInfo:
+    return DriverInfo(
+        name=name,
+        title=name,
+        domain="air",
+        quantities=quantities,
+        interval_s=1.0,
+        document="none",
+        privacy=privacy,
+        secrets=secrets,
+    )
+
+
+class Dust:
+    """A stream device with options."""
+
+    class Options(BaseModel):
+        model_config = ConfigDict(extra="forbid", frozen=True)
+
+        working_period_min: int | None = Field(default=None, ge=0, le=30)
+        pin: int = 0
+        window_s: int = Field(default=5, multiple_of=5)
+
+        @field_validator("pin")
+        @classmethod
+        def _a_pin_that_exists(cls, pin: int) -> int:
+            if pin > 40:
+                raise ValueError(f"{pin} is no pin")
+            return pin
+
+    info: ClassVar[DriverInfo] = info("sds011", ("air.pm25", "air.pm10"))
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    def on_open(self) -> Iterable[bytes]:
+        return ()
+
+    def feed(self, data: bytes) -> Iterable[Outcome]:
+        return ()
+
+
+class Meter(Dust):
+    """A stream device whose data is a household's unless somebody says otherwise."""
+
+    Options = NoOptions  # type: ignore[assignment]
+    info: ClassVar[DriverInfo] = info("p1", ("power.active", "energy.active_import"), privacy="P3")
+
+
+class Radar(Dust):
+    """A stream device with a quantity that is added up."""
+
+    Options = NoOptions  # type: ignore[assignment]
+    info: ClassVar[DriverInfo] = info(
+        "ops243", ("traffic.count", "traffic.speed_avg"), privacy="P1"
+    )
+
+
+class Tag:
+    """A beacon."""
+
+    Options: ClassVar[type[BaseModel]] = NoOptions
+    info: ClassVar[DriverInfo] = info("ruuvi", ("air.temperature", "air.humidity"))
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    def claims(self, advert: Advert) -> bool:
+        return False
+
+    def decode(self, advert: Advert) -> Iterable[Outcome]:
+        return ()
+
+
+class Locked(Tag):
+    """A beacon with a key."""
+
+    class Options(BaseModel):
+        model_config = ConfigDict(extra="forbid", frozen=True)
+
+        key: str = Field(min_length=4, max_length=10)
+
+    info: ClassVar[DriverInfo] = info(
+        "locked", ("air.temperature",), privacy="P2", secrets=("key",)
+    )
+
+
+class Lab(Tag):
+    """A beacon with an option that must be set and a secret that need not."""
+
+    class Options(BaseModel):
+        model_config = ConfigDict(extra="forbid", frozen=True)
+
+        unit: str
+        seed: str = ""
+
+    info: ClassVar[DriverInfo] = info("lab", ("air.temperature",), secrets=("seed",))
+
+
+ALL: tuple[Any, ...] = (Dust, Meter, Radar, Tag, Locked, Lab)
+DRIVERS: dict[str, type[Driver]] = {each.info.name: each for each in ALL}
+
+
+def driver(name: str) -> type[Driver] | None:
+    return DRIVERS.get(name)
+
+
+def driver_names() -> list[str]:
+    return sorted(DRIVERS)
+
+
+def load_with_fakes(path: Path, environ: dict[str, str] | None = None) -> Configuration:
+    return load(
+        path,
+        drivers=driver,
+        driver_names=driver_names,
+        format_names=lambda: FORMATS,
+        environ=environ or {},
+    )
