@@ -4,6 +4,7 @@ They look at the plain document, not at the models, so that one wrong value does
 others: each check skips what has the wrong type, which the models report.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -27,6 +28,8 @@ P3_REASON = (
     'be enforced yet; a meter that is no dwelling\'s is not P3: say so with privacy = "P0"'
 )
 WILDCARDS = "*?["
+PLACEHOLDER = re.compile(r"[{}][^{}]*}?")
+TOPIC_FIELDS = ("{tenant}", "{gateway}", "{sensor}")
 SUMS = ("delta",)
 """Kinds of quantities whose readings are added up: one that is dropped is missing in the sum."""
 
@@ -113,12 +116,20 @@ def _check_driver(
 def _check_source(
     document: Document, loc: Loc, sensor: Mapping[str, Any], driver: type[Driver]
 ) -> None:
-    wanted, other, what = "port", "address", "a serial port"
-    if source_of(driver) == "address":
-        wanted, other, what = "address", "port", "Bluetooth"
-    if sensor.get(other):
-        problem = f"driver {driver.info.name} reads {what}; use {wanted} or replay"
-        document.report((*loc, other), problem)
+    source = source_of(driver)
+    if not source:
+        problem = f"driver {driver.info.name} is polled or connected to; no transport does that yet"
+        document.report((*loc, "driver"), problem)
+    elif source == "port" and sensor.get("address"):
+        problem = f"driver {driver.info.name} reads a serial port; use port or replay"
+        document.report((*loc, "address"), problem)
+    elif source == "address":
+        for key in ("port", "replay"):
+            if sensor.get(key):
+                problem = f"driver {driver.info.name} reads Bluetooth; use address"
+                if key == "replay":
+                    problem += ", and bluetooth.replay for recorded advertisements"
+                document.report((*loc, key), problem)
 
 
 def _check_options(
@@ -237,6 +248,17 @@ def _check_format(
             allowed=words,
             nearest=nearest(name, formats),
         )
+    topic = broker.get("topic")
+    if isinstance(topic, str):
+        for field in PLACEHOLDER.findall(topic):
+            if field not in TOPIC_FIELDS:
+                document.report(
+                    (*loc, "topic"),
+                    "has an unknown placeholder",
+                    value=topic,
+                    allowed=", ".join(TOPIC_FIELDS),
+                    nearest=nearest(field, TOPIC_FIELDS),
+                )
 
 
 def _check_select(

@@ -15,7 +15,6 @@ __all__ = ["plan_lines"]
 UNSTABLE_PORTS = ("/dev/ttyUSB", "/dev/ttyACM")
 """The kernel numbers them anew at each boot and each plug."""
 STABLE_PORTS = "the names in /dev/serial/by-id stay"
-P2_NOTE = "P2 leaves as it is measured; this version does not suppress small counts"
 
 
 def plan_lines(configuration: Configuration, *, drivers: DriverLookup = driver_class) -> list[str]:
@@ -75,8 +74,6 @@ def _broker_lines(
     who = f", as {broker.username}" if broker.username else ""
     plain = ", PLAIN TEXT: everybody on the way can read and forge" if broker.insecure else ""
     lines = [f"broker {broker.name}: {broker.url}, format {broker.format}{who}{plain}"]
-    if broker.select.privacy > "P1":
-        lines.append(f"  note: {P2_NOTE}")
     for sensor in sensors:
         driver = known[sensor.name]
         reason = _withheld(broker, sensor, driver)

@@ -28,6 +28,11 @@ class Installed:
     format_names: Callable[[], Sequence[str]] = format_names
 
 
-def source_of(driver: type[Driver]) -> Literal["port", "address"]:
-    """Return the key that says where a driver's bytes come from, by the driver's shape."""
-    return "port" if hasattr(driver, "feed") or hasattr(driver, "requests") else "address"
+def source_of(driver: type[Driver]) -> Literal["port", "address", ""]:
+    """Return the key that says where a driver's bytes come from, by the driver's shape.
+
+    Empty for the shapes that no transport of this version serves.
+    """
+    if hasattr(driver, "feed"):
+        return "port"
+    return "address" if hasattr(driver, "decode") else ""

@@ -348,9 +348,10 @@ class SelectSection(_Section):
 
     sensors: tuple[str, ...] = Field(default=("*",), description="Sensor names, with * and ?.")
     quantities: tuple[str, ...] = Field(default=("*",), description="Quantities, with * and ?.")
-    privacy: PrivacyClass = Field(
+    privacy: Literal["P0", "P1"] = Field(
         default="P1",
-        description="The highest privacy class that may leave. P2 and P3 go to nobody by default.",
+        description="The highest privacy class that may leave. P2 and P3 go to nobody "
+        "in this version.",
     )
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from gateway.config.load import load
 from gateway.config.model import Configuration
-from gateway.driver import Advert, Driver, DriverInfo, NoOptions, Outcome
+from gateway.driver import Advert, Driver, DriverInfo, NoOptions, Outcome, Request
 from gateway.reading import PrivacyClass
 
 FORMATS = ["json", "ngsi-ld"]
@@ -119,7 +119,23 @@ class Lab(Tag):
     info: ClassVar[DriverInfo] = info("lab", ("air.temperature",), secrets=("seed",))
 
 
-ALL: tuple[Any, ...] = (Dust, Meter, Radar, Tag, Locked, Lab)
+class Asked:
+    """A device that answers when asked."""
+
+    Options: ClassVar[type[BaseModel]] = NoOptions
+    info: ClassVar[DriverInfo] = info("polled", ("power.active",))
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    def requests(self) -> Iterable[Request]:
+        return ()
+
+    def on_reply(self, request: Request, data: bytes) -> Iterable[Outcome]:
+        return ()
+
+
+ALL: tuple[Any, ...] = (Dust, Meter, Radar, Tag, Locked, Lab, Asked)
 DRIVERS: dict[str, type[Driver]] = {each.info.name: each for each in ALL}
 
 

@@ -78,11 +78,3 @@ def test_the_least_says_what_is_missing() -> None:
         "no sensor: nothing will be measured",
         "no broker: readings stay in the ring",
     ]
-
-
-def test_the_plan_warns_where_small_counts_would_leave() -> None:
-    broker = {"name": "lab", "url": "mqtts://b.example", "select": {"privacy": "P2"}}
-    lines = plan({"gateway": {"id": "dokk1"}, "broker": [broker]})
-    assert lines[-1] == (
-        "  note: P2 leaves as it is measured; this version does not suppress small counts"
-    )
