@@ -10,30 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from gateway import __version__
-from gateway.assembly import (
-    Beacons,
-    Broker,
-    LineTransport,
-    Prepared,
-    Scanner,
-    Sensor,
-    buffer_settings,
-    format_context,
-    line_transport,
-    may_know,
-    prepare,
-    scanner,
-)
+from gateway.assembly import Prepared, buffer_settings, format_context, may_know, prepare
 from gateway.buffer import Buffer
 from gateway.clock import Clock
 from gateway.config.diff import Changes, diff
 from gateway.config.load import load
 from gateway.config.model import BrokerSection, Configuration, HttpSection
 from gateway.control import ReloadResult, announce, withdraw, write_reload
-from gateway.driver import Beacon
 from gateway.errors import ConfigError, ConfigErrors
-from gateway.filters import chain_builder
-from gateway.forward import Link
 from gateway.intake import Intake
 from gateway.observe import (
     FlushWatch,
@@ -49,6 +33,7 @@ from gateway.observe import (
     status_document,
     systemd_sockets,
 )
+from gateway.station import LINK, SCANNER, SENSOR, LinkSide, SensorSide
 from gateway.supervisor import Supervisor
 
 __all__ = ["Daemon"]
@@ -62,8 +47,7 @@ LOOKUP_THREADS = 20
 
 More than there can be links, so that sixteen names that cannot be looked up hold up nothing else.
 """
-SENSOR, LINK, SCANNER, HTTP = "sensor:", "link:", "bluetooth", "http"
-"""How supervised tasks are named."""
+HTTP = "http"
 
 
 class Daemon:
@@ -75,12 +59,9 @@ class Daemon:
         self._clock = Clock(trusted=configuration.clock.trusted)
         self._started_ns = self._clock.now_ns()
         self._buffer: Buffer
-        self._intake: Intake
         self._tasks: Supervisor
-        self._ports: dict[str, LineTransport] = {}
-        self._beacons: Beacons = {}
-        self._scanner: Scanner | None = None
-        self._links: dict[str, Link] = {}
+        self._sensors: SensorSide
+        self._links: LinkSide
         self._http_token = ""
         self._http_tried = asyncio.Event()
         self._sockets = systemd_sockets()
@@ -105,7 +86,6 @@ class Daemon:
         )
         self._buffer = await Buffer.open(buffer_settings(configuration.buffer), self._clock)
         self._buffer.on_flush = self._flush_watch.observe_flush
-        self._intake = Intake(self._buffer)
         runtime = configuration.buffer.runtime_directory
         await loop.run_in_executor(None, announce, runtime, self._path)
         try:
@@ -121,6 +101,8 @@ class Daemon:
         LOGGER.info("stopped; everything is flushed")
 
     async def _start(self, prepared: Prepared, notifier: Notifier) -> None:
+        self._sensors = SensorSide(Intake(self._buffer), self._clock, self._tasks)
+        self._links = LinkSide(self._buffer, self._clock, self._tasks, self._status_for)
         progress = Progress()
         watchdog = Watchdog(
             notifier,
@@ -133,12 +115,12 @@ class Daemon:
         self._tasks.start("loop-lag", self._loop_lag.run)
         self._tasks.start("watchdog", watchdog.run)
         for name in set(self._buffer.readers) - {each.name for each in self._configuration.broker}:
-            self._forget(name)
+            self._links.forget(name)
         for sensor in prepared.sensors.values():
-            self._add_sensor(sensor)
-        self._start_scanner()
+            self._sensors.add(sensor)
+        await self._sensors.scan(self._configuration.bluetooth)
         for broker in prepared.brokers.values():
-            self._add_link(broker)
+            self._links.add(broker, format_context(self._configuration))
         self._start_http()
         if self._configuration.http is not None:
             await self._http_tried.wait()
@@ -183,77 +165,11 @@ class Daemon:
             self._flush_watch.look(self._buffer.stats.unflushed_readings)
             await asyncio.sleep(CLOCK_INTERVAL_S)
 
-    # ---- sensors
-
-    def _add_sensor(self, sensor: Sensor) -> None:
-        name = sensor.section.name
-        self._intake.add_sensor(
-            name,
-            sensor.driver.info,
-            privacy=sensor.privacy,
-            build_chain=chain_builder(sensor.section.filter),
-        )
-        if isinstance(sensor.driver, Beacon):
-            self._beacons[sensor.section.address] = (name, sensor.driver)
-            return
-        self._ports[name] = line_transport(sensor, self._intake, self._clock)
-        self._tasks.start(f"{SENSOR}{name}", self._ports[name].run)
-
-    async def _remove_sensor(self, name: str) -> None:
-        if name in self._ports:
-            await self._tasks.stop(f"{SENSOR}{name}")
-            del self._ports[name]
-        for address, (owner, _) in list(self._beacons.items()):
-            if owner == name:
-                del self._beacons[address]
-        self._intake.remove_sensor(name)
-
-    def _start_scanner(self) -> None:
-        if self._beacons:
-            section = self._configuration.bluetooth
-            self._scanner = scanner(section, self._beacons, self._intake, self._clock)
-            self._tasks.start(SCANNER, self._scanner.run)
-
-    async def _stop_scanner(self) -> None:
-        if self._scanner is not None:
-            await self._tasks.stop(SCANNER)
-            self._scanner = None
-
-    # ---- links
-
-    def _add_link(self, broker: Broker) -> None:
-        name = broker.section.name
-        if broker.section.insecure:
-            LOGGER.warning("broker %s: plain text, everybody on the way can read and forge", name)
-        self._links[name] = Link(
-            broker.section,
-            reader=self._buffer.reader(name),
-            series=self._buffer.series,
-            identity=format_context(self._configuration),
-            format=broker.format,
-            password=broker.password,
-            clock=self._clock,
-            status=partial(self._status_for, broker.section),
-        )
-        self._tasks.start(f"{LINK}{name}", self._links[name].run)
-
-    async def _remove_link(self, name: str) -> None:
-        await self._tasks.stop(f"{LINK}{name}")
-        del self._links[name]
-
-    def _forget(self, name: str) -> None:
-        """Free the cursor of a broker that is configured no more."""
-        pending = self._buffer.readers[name].pending
-        LOGGER.warning("broker %s was removed with %d readings pending for it", name, pending)
-        self._buffer.forget_reader(name)
-
     def _status_for(self, section: BrokerSection) -> dict[str, Any]:
         """Return what one broker may know: its own sensors and its own link."""
         document = status_document(self.view(), choose=partial(may_know, section.select))
         document["links"] = {section.name: document["links"][section.name]}
         return document
-
-    # ---- the status page
 
     def _start_http(self) -> None:
         section = self._configuration.http
@@ -283,6 +199,7 @@ class Daemon:
 
     def view(self) -> View:
         """Return references to everything that metrics and status show."""
+        scanner = self._sensors.scanner
         return View(
             version=__version__,
             gateway=self._configuration.gateway.id,
@@ -293,15 +210,15 @@ class Daemon:
             flush_interval_s=self._configuration.buffer.flush_interval,
             flush_watch=self._flush_watch,
             loop_lag=self._loop_lag,
-            links={name: LinkView(link.stats, link.reader) for name, link in self._links.items()},
-            sensors=self._intake.stats,
-            ports={name: transport.stats for name, transport in self._ports.items()},
-            scanner=self._scanner.stats if self._scanner is not None else None,
+            links={
+                name: LinkView(link.stats, link.reader) for name, link in self._links.links.items()
+            },
+            sensors=self._sensors.intake.stats,
+            ports={name: transport.stats for name, transport in self._sensors.ports.items()},
+            scanner=scanner.stats if scanner is not None else None,
             task_restarts=self._tasks.restarts,
             reloads=self._reloads,
         )
-
-    # ---- reload
 
     async def _prepare(
         self, configuration: Configuration, sensors: Iterable[str], brokers: Iterable[str]
@@ -346,26 +263,27 @@ class Daemon:
         kept = {section: getattr(old, section) for section in changes.restart}
         self._configuration = new.model_copy(update=kept)
         self._http_token = prepared.http_token
-        had_beacons = bool(self._beacons)
         for name in (*changes.sensors_removed, *changes.sensors_changed):
-            await self._remove_sensor(name)
+            await self._sensors.remove(name)
         for sensor in prepared.sensors.values():
-            self._add_sensor(sensor)
-        if "bluetooth" in changes.sections or had_beacons != bool(self._beacons):
-            await self._stop_scanner()
-            self._start_scanner()
-        for name in {*changes.brokers_removed, *prepared.brokers} & self._links.keys():
-            await self._remove_link(name)
+            self._sensors.add(sensor)
+        await self._sensors.scan(new.bluetooth, anew="bluetooth" in changes.sections)
+        for name in {*changes.brokers_removed, *prepared.brokers} & self._links.links.keys():
+            await self._links.remove(name)
         for name in changes.brokers_removed:
-            self._forget(name)
+            self._links.forget(name)
         for broker in prepared.brokers.values():
-            self._add_link(broker)
+            self._links.add(broker, format_context(self._configuration))
         if "http" in changes.sections:
             if old.http is not None:
                 await self._tasks.stop(HTTP)
             self._start_http()
         if "log" in changes.sections:
             logging.getLogger().setLevel(new.log.level.upper())
+        try:
+            await self._buffer.flush(cursors=True)
+        except OSError as error:
+            LOGGER.warning("the cursors cannot be stored now: %s", error.strerror)
         return _change_lines(changes) or ["nothing has changed"]
 
 

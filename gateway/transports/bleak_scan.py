@@ -27,7 +27,7 @@ from gateway.driver import Advert
 from gateway.errors import PortError
 from gateway.transports.ending import Ending
 
-__all__ = ["PassiveRefused", "open_scan", "watch_bluez"]
+__all__ = ["PassiveRefused", "keep_libraries_discreet", "open_scan", "watch_bluez"]
 
 ScanMode = Literal["active", "passive"]
 

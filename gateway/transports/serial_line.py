@@ -67,7 +67,7 @@ class SerialLineTransport:
         """Read until cancelled; a missing or failing port is tried again for ever."""
         while True:
             try:
-                opened = open_port(self._port, self._lines[self._line_index])
+                opened = _open_port(self._port, self._lines[self._line_index])
             except PortError as error:
                 self.stats.open_failures += 1
                 self._report(str(error))
@@ -126,7 +126,7 @@ class SerialLineTransport:
             LOGGER.warning("sensor %s: %s", self._sensor, problem)
 
 
-def open_port(port: str, line: SerialLine) -> serial.Serial:
+def _open_port(port: str, line: SerialLine) -> serial.Serial:
     """Open a port for this process alone; PortError if that cannot be done now."""
     try:
         return serial.Serial(

@@ -11,7 +11,7 @@ from amqtt.session import ApplicationMessage
 
 from gateway.cli.demo.tally import Tally
 
-__all__ = ["CityBroker", "free_port"]
+__all__ = ["CityBroker", "TallyPlugin", "free_port"]
 
 LOOPBACK = "127.0.0.1"
 

@@ -18,7 +18,7 @@ from gateway.cli.demo.scene import Scene
 from gateway.cli.demo.screen import LiveScreen, PlainScreen, Screen
 from gateway.supervisor import Supervisor
 
-__all__ = ["show"]
+__all__ = ["Demo", "show"]
 
 START_TIMEOUT_S = 15.0
 DRAIN_TIMEOUT_S = 10.0
