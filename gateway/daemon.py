@@ -74,7 +74,8 @@ class Daemon:
     async def run(self) -> None:
         """Start everything, serve until told to stop, stop everything, with all flushed."""
         loop = asyncio.get_running_loop()
-        loop.set_default_executor(ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="lookup"))
+        lookups = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="lookup")
+        loop.set_default_executor(lookups)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
@@ -98,6 +99,9 @@ class Daemon:
         finally:
             await self._buffer.close()
             await loop.run_in_executor(None, withdraw, runtime)
+            # asyncio waits for its executor at the end; nobody waits for a name server.
+            lookups.shutdown(wait=False, cancel_futures=True)
+            loop.set_default_executor(ThreadPoolExecutor(1))
         LOGGER.info("stopped; everything is flushed")
 
     async def _start(self, prepared: Prepared, notifier: Notifier) -> None:

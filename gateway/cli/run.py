@@ -3,7 +3,10 @@
 import argparse
 import asyncio
 import contextlib
+import logging
+import os
 import resource
+import threading
 
 from gateway.cli.common import add_config_argument, set_up_logging
 from gateway.config.load import load
@@ -26,4 +29,9 @@ def run(arguments: argparse.Namespace) -> int:
     with contextlib.suppress(OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     asyncio.run(Daemon(arguments.config, configuration).run())
+    if threading.active_count() > 1:
+        # A name look-up that hangs cannot be cancelled, and Python would wait for it. Everything
+        # is flushed and closed, so there is nothing left to tidy up.
+        logging.shutdown()
+        os._exit(0)
     return 0

@@ -14,7 +14,7 @@ from typing import Self
 
 __all__ = ["Notifier", "Watchdog"]
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("citylab_gateway.observe")
 
 MAX_STATUS = 200
 WATCHDOG_FRACTION = 3.0
