@@ -11,17 +11,20 @@ CHUNK_BYTES = 16_384
 
 
 class GateProxy:
-    """Passes bytes both ways while it is open; ``shut()`` drops every connection at once."""
+    """Passes bytes both ways while it is open; ``shut()`` drops every connection at once.
 
-    def __init__(self, target_port: int) -> None:
+    ``port`` is where it listens; without one it takes a free one.
+    """
+
+    def __init__(self, target_port: int, *, port: int = 0) -> None:
         self.target_port = target_port
         self.is_open = True
-        self.port = 0
+        self.port = port
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

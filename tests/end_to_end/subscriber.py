@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-__all__ = ["Received", "Subscriber"]
+__all__ = ["Received", "Subscriber", "first_arrivals"]
 
 TIMEOUT_S = 20.0
 POLL_INTERVAL_S = 0.05
@@ -16,8 +17,13 @@ POLL_INTERVAL_S = 0.05
 
 @dataclass(frozen=True)
 class Received:
+    """One message, as it came."""
+
     topic: str
+    retained: bool
     payload: bytes
+    properties: str
+    """User properties of MQTT 5, ``name:value name:value``."""
 
 
 class Subscriber:
@@ -25,12 +31,17 @@ class Subscriber:
 
     QoS 0 on purpose: the broker writes such a message to our socket before it acknowledges it to
     the sender, so that what was acknowledged can be read here even when the broker is killed.
+    That holds while we are subscribed: keep the gateway away from a broker that has just started
+    until ``subscribed`` has returned.
     """
 
-    def __init__(self, folder: Path, port: int, *options: str) -> None:
+    def __init__(self, folder: Path, port: int) -> None:
         self.port = port
-        self._path = folder / f"received-{port}.txt"
-        self._options = options
+        self._path = folder / f"received-{port}-{uuid.uuid4()}.txt"
+        self._offset = 0
+        self._received: list[Received] = []
+        self._readings: list[dict[str, Any]] = []
+        self._decoded = 0
         self._process: asyncio.subprocess.Process | None = None
         self._probes = 0
 
@@ -38,9 +49,10 @@ class Subscriber:
         with self._path.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
                 "mosquitto_sub",
-                *("-h", "127.0.0.1", "-p", str(self.port), "-t", "#", "-F", "%t %x"),
-                *self._options,
+                *("-V", "5", "-h", "127.0.0.1", "-p", str(self.port), "-t", "#"),
+                *("-F", "%t %r %x %P"),
                 stdout=output,
+                stderr=asyncio.subprocess.DEVNULL,  # it complains while the broker is away
             )
         await self.subscribed()
         return self
@@ -56,7 +68,7 @@ class Subscriber:
         await self._process.wait()
 
     async def subscribed(self) -> None:
-        """Return when messages that are published now are received."""
+        """Return when messages that are published now are received, and all earlier ones were."""
         self._probes += 1
         topic = f"probe/{self._probes}"
         async with asyncio.timeout(TIMEOUT_S):
@@ -79,11 +91,18 @@ class Subscriber:
 
     def readings(self) -> list[dict[str, Any]]:
         """Return the readings of all ``json`` messages, in order of arrival."""
-        return [
-            json.loads(line)
-            for message in self.messages("/json")
-            for line in message.payload.splitlines()
-        ]
+        messages = self._all()
+        for message in messages[self._decoded :]:
+            if message.topic.endswith("/json"):
+                self._readings += map(json.loads, message.payload.splitlines())
+        self._decoded = len(messages)
+        return self._readings
+
+    def status(self) -> dict[str, Any]:
+        """Return the newest status of the gateway."""
+        status = json.loads(self.messages("/status")[-1].payload)
+        assert isinstance(status, dict)
+        return status
 
     async def until(self, enough: Callable[["Subscriber"], bool]) -> None:
         """Return when what has arrived is enough."""
@@ -92,11 +111,32 @@ class Subscriber:
                 while not enough(self):  # noqa: ASYNC110 - the messages come from a process
                     await asyncio.sleep(POLL_INTERVAL_S)
         except TimeoutError:
-            raise AssertionError(f"only {len(self.messages())} messages arrived") from None
+            readings = len(self.readings())
+            raise AssertionError(
+                f"only {len(self.messages())} messages with {readings} readings arrived"
+            ) from None
 
     def _all(self) -> list[Received]:
-        lines = self._path.read_bytes().split(b"\n")[:-1]
-        return [
-            Received(topic.decode(), bytes.fromhex(payload.decode()))
-            for topic, _, payload in (line.partition(b" ") for line in lines)
-        ]
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            *lines, rest = file.read().split(b"\n")
+            self._offset = file.tell() - len(rest)
+        for line in lines:
+            topic, retained, payload, *properties = line.decode().split(" ", 3)
+            self._received.append(
+                Received(topic, retained == "1", bytes.fromhex(payload), *properties)
+            )
+        return self._received
+
+
+def first_arrivals(readings: list[dict[str, Any]]) -> dict[tuple[int, int], dict[str, Any]]:
+    """Return the readings by (epoch, sequence), in the order in which each came first.
+
+    A repeat has to be the same reading: two different ones under one name are a fault. Only its
+    wall time may be better known by then.
+    """
+    seen: dict[tuple[int, int], dict[str, Any]] = {}
+    for reading in readings:
+        known = seen.setdefault((reading["epoch"], reading["sequence"]), reading)
+        assert {**known, "time": ""} == {**reading, "time": ""}, "one name for two readings"
+    return seen

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from math import ceil
 from time import gmtime
-from typing import ClassVar, Protocol
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from gateway.buffer import Batch
 from gateway.config.model import Position
@@ -16,15 +16,18 @@ __all__ = [
     "ENTRY_POINT_GROUP",
     "Format",
     "FormatContext",
+    "Growing",
     "Message",
     "SeriesLookup",
     "TimeText",
+    "finished",
     "load_format",
     "render_topic",
 ]
 
 ENTRY_POINT_GROUP = "citylab_gateway.formats"
 NS_PER_S = 1_000_000_000
+Piece = TypeVar("Piece")
 S_PER_MINUTE = 60
 
 SeriesLookup = Callable[[int], Series]
@@ -88,6 +91,37 @@ class Format(Protocol):
     ) -> list[Message]:
         """Return the messages for the ``selected`` positions of ``batch``, oldest first."""
         ...
+
+
+class Growing(Generic[Piece]):
+    """One message while readings are added to it: the pieces of its payload, and whose they are."""
+
+    __slots__ = ("pieces", "positions")
+
+    def __init__(self) -> None:
+        self.pieces: list[Piece] = []
+        self.positions: list[int] = []
+
+
+def finished(
+    growing: Mapping[str, Growing[Piece]],
+    batch: Batch,
+    render: Callable[[list[Piece]], str],
+    content_type: str,
+) -> list[Message]:
+    """Return the messages that have grown, by topic, in the order in which they began."""
+    return [
+        Message(
+            topic=topic,
+            payload=render(message.pieces).encode(),
+            first=batch.first + message.positions[0],
+            last=batch.first + message.positions[-1],
+            count=len(message.positions),
+            content_type=content_type,
+            positions=message.positions,
+        )
+        for topic, message in growing.items()
+    ]
 
 
 def load_format(name: str) -> Format:

@@ -13,9 +13,11 @@ from typing import ClassVar, NamedTuple
 from gateway.buffer import Batch
 from gateway.forward.formats.base import (
     FormatContext,
+    Growing,
     Message,
     SeriesLookup,
     TimeText,
+    finished,
     render_topic,
 )
 from gateway.reading import Flag, Series, flag_names, quality_of
@@ -31,11 +33,6 @@ class _Plan(NamedTuple):
     topic: str
     text: str
     """From ``"sensor"`` up to and with ``"value":``."""
-
-
-class _Growing(NamedTuple):
-    lines: list[str]
-    positions: list[int]
 
 
 class JsonLines:
@@ -62,18 +59,7 @@ class JsonLines:
         if context is not self._context:
             self._context, self._plans = context, {}
         growing = self._lines(batch, selected, series, context)
-        return [
-            Message(
-                topic=topic,
-                payload="".join(lines).encode(),
-                first=batch.first + positions[0],
-                last=batch.first + positions[-1],
-                count=len(positions),
-                content_type=self.content_type,
-                positions=positions,
-            )
-            for topic, (lines, positions) in growing.items()
-        ]
+        return finished(growing, batch, "".join, self.content_type)
 
     def _lines(
         self,
@@ -81,14 +67,14 @@ class JsonLines:
         selected: Sequence[int],
         series: SeriesLookup,
         context: FormatContext,
-    ) -> dict[str, _Growing]:
+    ) -> dict[str, Growing[str]]:
         plans, qualities, time_text = self._plans, self._qualities, self._time_text
         ids, times_ns, values, flags = batch.series, batch.times_ns, batch.values, batch.flags
         offset_ns, first = batch.offset_ns, batch.first
         doubt = 0 if batch.synced else int(Flag.CLOCK_UNSYNCED)
         head = f'{{"gateway":{json.dumps(context.gateway)},"epoch":{batch.epoch},"sequence":'
         boot = f'","boot":{batch.boot},"boottime_ns":'
-        growing: dict[str, _Growing] = {}
+        growing: dict[str, Growing[str]] = {}
         last_ns: int | None = None
         when = ""
         for i in selected:
@@ -107,8 +93,8 @@ class JsonLines:
                 number = "-0.0"
             target = growing.get(plan.topic)
             if target is None:
-                target = growing[plan.topic] = _Growing([], [])
-            target.lines.append(f"{head}{first + i}{when}{plan.text}{number}{quality}")
+                target = growing[plan.topic] = Growing()
+            target.pieces.append(f"{head}{first + i}{when}{plan.text}{number}{quality}")
             target.positions.append(i)
         return growing
 

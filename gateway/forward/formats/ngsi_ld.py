@@ -13,7 +13,14 @@ from math import isfinite
 from typing import ClassVar, NamedTuple
 
 from gateway.buffer import Batch
-from gateway.forward.formats.base import FormatContext, Message, SeriesLookup, TimeText
+from gateway.forward.formats.base import (
+    FormatContext,
+    Growing,
+    Message,
+    SeriesLookup,
+    TimeText,
+    finished,
+)
 from gateway.forward.formats.ngsi_models import TIME_MARK, Plan, plan_series
 from gateway.reading import Flag, quality_of
 
@@ -46,11 +53,6 @@ class _Entity(NamedTuple):
         return f"{self.head}{''.join(self.attributes.values())}{phases}{self.tail}"
 
 
-class _Growing(NamedTuple):
-    entities: list[_Entity]
-    positions: list[int]
-
-
 class NgsiLd:
     """NGSI-LD normalized entities, ``city/{tenant}/{gateway}/{sensor}/ngsi``."""
 
@@ -74,18 +76,7 @@ class NgsiLd:
         if context is not self._context:
             self._context, self._plans = context, {}
         growing = self._entities(batch, selected, series, context)
-        return [
-            Message(
-                topic=topic,
-                payload=f"[{','.join([entity.text() for entity in entities])}]".encode(),
-                first=batch.first + positions[0],
-                last=batch.first + positions[-1],
-                count=len(positions),
-                content_type=self.content_type,
-                positions=positions,
-            )
-            for topic, (entities, positions) in growing.items()
-        ]
+        return finished(growing, batch, _array, self.content_type)
 
     def _entities(
         self,
@@ -93,12 +84,12 @@ class NgsiLd:
         selected: Sequence[int],
         series: SeriesLookup,
         context: FormatContext,
-    ) -> dict[str, _Growing]:
+    ) -> dict[str, Growing[_Entity]]:
         plans, time_text = self._plans, self._time_text
         ids, times_ns, values, flags = batch.series, batch.times_ns, batch.values, batch.flags
         offset_ns = batch.offset_ns
         doubt = 0 if batch.synced else int(Flag.CLOCK_UNSYNCED)
-        growing: dict[str, _Growing] = {}
+        growing: dict[str, Growing[_Entity]] = {}
         latest: dict[tuple[str, int], _Entity] = {}
         last_ns: int | None = None
         when = ""
@@ -121,8 +112,8 @@ class NgsiLd:
                 )
                 target = growing.get(plan.topic)
                 if target is None:
-                    target = growing[plan.topic] = _Growing([], [])
-                target.entities.append(entity)
+                    target = growing[plan.topic] = Growing()
+                target.pieces.append(entity)
             else:
                 target = growing[plan.topic]
             target.positions.append(i)
@@ -134,6 +125,10 @@ class NgsiLd:
                 text = f"{plan.prefix}{plan.write(value)}{plan.suffix}{close}"
                 entity.attributes[plan.attribute] = text
         return growing
+
+
+def _array(entities: list[_Entity]) -> str:
+    return f"[{','.join([entity.text() for entity in entities])}]"
 
 
 def _taken(entity: _Entity, plan: Plan) -> bool:
