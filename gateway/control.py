@@ -22,6 +22,7 @@ __all__ = [
 DAEMON_FILE = "daemon.json"
 RELOAD_FILE = "reload.json"
 MODE = 0o600
+DIRECTORY_MODE = 0o700
 START_TIME_FIELD = 19
 """Where the start time stands in /proc/<pid>/stat, counted behind the command's name."""
 
@@ -68,7 +69,11 @@ def _read(path: Path) -> dict[str, object] | None:
 
 
 def announce(directory: Path, config: Path) -> None:
-    """Say in the runtime directory that this process is the daemon."""
+    """Say in the runtime directory, made if it is missing, that this process is the daemon.
+
+    This and the other functions that write raise OSError; the daemon can do without them.
+    """
+    directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
     pid = os.getpid()
     daemon = RunningDaemon(pid, _start_time(pid), str(config))
     (directory / RELOAD_FILE).unlink(missing_ok=True)

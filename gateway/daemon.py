@@ -3,11 +3,11 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 from gateway import __version__
 from gateway.assembly import Prepared, buffer_settings, format_context, may_know, prepare
@@ -37,6 +37,8 @@ from gateway.station import LINK, SCANNER, SENSOR, LinkSide, SensorSide
 from gateway.supervisor import Supervisor
 
 __all__ = ["Daemon"]
+
+P = ParamSpec("P")
 
 LOGGER = logging.getLogger("citylab_gateway.daemon")
 
@@ -88,7 +90,7 @@ class Daemon:
         self._buffer = await Buffer.open(buffer_settings(configuration.buffer), self._clock)
         self._buffer.on_flush = self._flush_watch.observe_flush
         runtime = configuration.buffer.runtime_directory
-        await loop.run_in_executor(None, announce, runtime, self._path)
+        await _leave_word(announce, runtime, self._path)
         try:
             with Notifier.from_environment() as notifier:
                 async with Supervisor() as self._tasks:
@@ -98,7 +100,7 @@ class Daemon:
                     await self._stop_all()
         finally:
             await self._buffer.close()
-            await loop.run_in_executor(None, withdraw, runtime)
+            await _leave_word(withdraw, runtime)
             # asyncio waits for its executor at the end; nobody waits for a name server.
             lookups.shutdown(wait=False, cancel_futures=True)
             loop.set_default_executor(ThreadPoolExecutor(1))
@@ -183,22 +185,30 @@ class Daemon:
             LOGGER.warning("systemd listens for the status page, but [http] is not configured")
 
     async def _serve_http(self, section: HttpSection) -> None:
-        """Serve until cancelled; readings go on without a page if the port is taken."""
+        """Serve until cancelled; without a page readings go on, and it is tried again."""
+        told = ""
         while True:
-            sockets = [passed.dup() for passed in self._sockets]
+            problem = ""
             try:
                 async with StatusServer(
                     self.view,
                     listen=(section.host, section.port),
-                    sockets=sockets,
+                    sockets=[passed.dup() for passed in self._sockets],
                     token=self._http_token,
                 ) as server:
                     LOGGER.info("status page and metrics: http://%s/", server.address)
                     self._http_tried.set()
                     await asyncio.Event().wait()
+            except PermissionError:
+                problem = f"may not listen on {section.listen}: enable citylab-gateway.socket"
             except OSError as error:
-                LOGGER.warning("http on %s: %s; trying again", section.listen, error.strerror)
-                self._http_tried.set()
+                problem = f"cannot listen on {section.listen}: {error.strerror}"
+            except ConfigError as error:
+                problem = str(error)
+            if problem != told:
+                LOGGER.warning("no status page and no metrics: %s", problem)
+                told = problem
+            self._http_tried.set()
             await asyncio.sleep(HTTP_RETRY_S)
 
     def view(self) -> View:
@@ -254,12 +264,8 @@ class Daemon:
         for line in lines:
             LOGGER.log(logging.INFO if ok else logging.WARNING, "reload: %s", line)
         count = self._reloads.succeeded + self._reloads.failed
-        await loop.run_in_executor(
-            None,
-            write_reload,
-            self._configuration.buffer.runtime_directory,
-            ReloadResult(count, ok, tuple(lines)),
-        )
+        runtime = self._configuration.buffer.runtime_directory
+        await _leave_word(write_reload, runtime, ReloadResult(count, ok, tuple(lines)))
 
     async def _apply(self, changes: Changes, new: Configuration, prepared: Prepared) -> list[str]:
         """Stop what went or changed, start what came or changed; touch nothing else."""
@@ -289,6 +295,15 @@ class Daemon:
         except OSError as error:
             LOGGER.warning("the cursors cannot be stored now: %s", error.strerror)
         return _change_lines(changes) or ["nothing has changed"]
+
+
+async def _leave_word(write: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Write for ``reload`` and its like; a directory that cannot be used stops nothing."""
+    loop = asyncio.get_running_loop()
+    try:
+        await loop.run_in_executor(None, partial(write, *args, **kwargs))
+    except OSError as error:
+        LOGGER.warning("the reload command will not see this daemon: %s", error)
 
 
 def _change_lines(changes: Changes) -> list[str]:

@@ -48,6 +48,7 @@ def test_every_command_of_the_readme_is_run_below() -> None:
         "python3 -m venv /opt/citylab-gateway",
         "/opt/citylab-gateway/bin/pip install --require-hashes --requirement requirements/run.txt",
         "/opt/citylab-gateway/bin/pip install --no-deps --no-build-isolation .",
+        "ln -sf /opt/citylab-gateway/bin/citylab-gateway /usr/local/bin/",
         "citylab-gateway check --config /etc/citylab-gateway/gateway.toml",
         "citylab-gateway drivers",
         "citylab-gateway reload",
@@ -122,11 +123,10 @@ def test_the_install_section_installs(tmp_path: Path) -> None:
             (source / name).write_bytes((ROOT / name).read_bytes())
     target = tmp_path / "opt"
     (commands,) = (block for block in blocks("sh") if "/opt/citylab-gateway" in block)
-    script = commands.replace("/opt/citylab-gateway", str(target)).replace(
-        "python3", sys.executable
-    )
+    script = commands.replace("/opt/citylab-gateway", str(target))
+    script = script.replace("python3", sys.executable).replace("/usr/local/bin/", str(tmp_path))
     subprocess.run(["sh", "-eu", "-c", script], cwd=source, check=True, capture_output=True)
-    program = target / "bin" / "citylab-gateway"
+    program = tmp_path / "citylab-gateway"
     drivers = subprocess.run(
         [program, "drivers", "--json"], cwd=tmp_path, capture_output=True, check=True, text=True
     )

@@ -54,6 +54,9 @@ class BlockFile(Protocol):
     def size(self) -> int:
         """Return the length of the file in bytes."""
 
+    def free(self) -> int:
+        """Return the bytes that the file system has to spare."""
+
     def close(self) -> None:
         """Give the file back."""
 
@@ -90,6 +93,11 @@ class RingFile:
         """Return the length of the file in bytes."""
         return os.fstat(self._fd).st_size
 
+    def free(self) -> int:
+        """Return the bytes that the file system has to spare for us."""
+        status = os.fstatvfs(self._fd)
+        return status.f_bavail * status.f_frsize
+
     def close(self) -> None:
         """Give the file back."""
         os.close(self._fd)
@@ -117,6 +125,10 @@ class UnavailableFile:
         raise self._refuse()
 
     def size(self) -> int:
+        """Raise."""
+        raise self._refuse()
+
+    def free(self) -> int:
         """Raise."""
         raise self._refuse()
 

@@ -28,6 +28,7 @@ CURSOR_INTERVAL_S = 60.0
 FAILURES_UNTIL_DEGRADED = 3
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 60.0
+FILL_RETRY_S = 60.0
 OPEN_FILE = "open"
 THREAD_POLL_S = 0.001
 
@@ -110,6 +111,7 @@ class Flusher:
         self._open_saved = -1
         self._open_failed = False
         self._filling = True
+        self._fill_at_s = 0.0
         ring.on_full = self._full.set
 
     async def flush(self, *, cursors: bool = False) -> None:
@@ -355,10 +357,12 @@ class Flusher:
 
     async def _fill(self) -> None:
         """Write some more zeros behind the end of a file that has not its full size yet."""
-        if self._failing or not self._filling:
+        now_s = asyncio.get_running_loop().time()
+        if self._failing or not self._filling or now_s < self._fill_at_s:
             return
         try:
             self._filling = await self._worker.call(self._store.fill)
         except OSError as error:
-            self._filling = False
-            logger.warning("the ring file cannot grow to its full size now: %s", error)
+            if not self._fill_at_s:
+                logger.warning("the ring file cannot grow to its full size now: %s", error)
+            self._fill_at_s = now_s + FILL_RETRY_S

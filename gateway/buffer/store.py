@@ -5,7 +5,9 @@ second one to speak of).
 """
 
 import contextlib
+import errno
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +38,8 @@ MAX_UNSYNCED_BLOCKS = 256
 """Blocks that may be on their way to the disk at a time; in a small ring a quarter of it."""
 FILL_SLICE_BYTES = 1 << 20
 """Zeros that are written ahead of the head at a time, synced, while the disk is idle."""
+SPARE_BYTES = 2 << 20
+"""What filling leaves free for series.json, boots.json and damaged/."""
 MAX_REMEMBERED_DAMAGE = 4096
 MAX_KEPT_PER_HOLE = 64
 ZERO_BLOCK = bytes(BLOCK_SIZE)
@@ -151,11 +155,16 @@ class Store:
             content = content.next(epoch=content.epoch, links=content.links)
 
     def fill(self) -> bool:
-        """Append a slice of real zeros to the file; False when it has its full length."""
+        """Append a slice of real zeros to the file; False when it has its full length.
+
+        OSError if the disk has no room to spare: the side files need some, too.
+        """
         size = self._file.size() // BLOCK_SIZE * BLOCK_SIZE
         missing = self._offset(self.blocks) - size
         if missing <= 0:
             return False
+        if self._file.free() < FILL_SLICE_BYTES + SPARE_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._file.pwrite(bytes(min(missing, FILL_SLICE_BYTES)), size)
         self._file.sync()
         return True

@@ -23,6 +23,8 @@ __all__ = [
 
 CREDENTIALS_MARK = "%d"
 CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
+UNIT_VARIABLE = "INVOCATION_ID"
+"""systemd sets it for what it starts."""
 MAX_SECRET_BYTES = 64 << 10
 """Longer than any password, token or key; a larger file was named by mistake."""
 GROUP_AND_OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -34,9 +36,13 @@ def expand(path: str, *, environ: Mapping[str, str] = os.environ) -> Path:
         return Path(path)
     directory = environ.get(CREDENTIALS_VARIABLE, "")
     if not directory:
+        name = path[len(CREDENTIALS_MARK) + 1 :]
+        mend = "run it as the unit does, or name the file from /"
+        if environ.get(UNIT_VARIABLE):
+            mend = f"add LoadCredential={name}:FILE to the unit (systemd/README.md, Secrets)"
         raise ConfigError(
             f"%d is the credential directory of the systemd unit, and {CREDENTIALS_VARIABLE} is "
-            "not set: run it as the unit does, or name the file from /",
+            f"not set: {mend}",
             file=path,
         )
     return Path(directory, path[len(CREDENTIALS_MARK) + 1 :])

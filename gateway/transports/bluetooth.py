@@ -23,6 +23,8 @@ MAX_WAIT_S = 30.0
 """First and longest limit of the wait between two attempts to scan."""
 REPORT_AFTER = 3
 """So many silent scans in a row are reported as an error: a person has to look at the adapter."""
+MAX_REPORTED = 16
+"""Different problems that are logged between two advertisements."""
 PROBLEMS = {
     "silence": "no advertisement at all; the scan is started again",
     "unheard": "not every sensor is heard passively; scanning actively from now on",
@@ -69,7 +71,7 @@ class BluetoothScanner:
         self._unheard: set[str] = set()
         """Configured addresses that this scan has not heard yet."""
         self._silent_scans = 0
-        self._reported = ""
+        self._reported: set[str] = set()
 
     async def run(self) -> None:
         """Scan until cancelled; a missing adapter, BlueZ or bus is tried again for ever."""
@@ -146,7 +148,7 @@ class BluetoothScanner:
         self._heard_at = asyncio.get_running_loop().time()
         if not self._heard_any:
             self._heard_any = True
-            self._reported = ""
+            self._reported.clear()
         return self._entry.knows(address)
 
     def _accept(self, advert: Advert) -> None:
@@ -162,8 +164,8 @@ class BluetoothScanner:
             LOGGER.error("bluetooth: %d scans heard nothing; check the adapter", REPORT_AFTER)
 
     def _report(self, problem: str) -> None:
-        """Keep and log a problem, once as long as it stays the same."""
+        """Keep a problem, and log it once until something is heard again."""
         self.stats.last_error = problem
-        if problem != self._reported:
-            self._reported = problem
+        if problem not in self._reported and len(self._reported) < MAX_REPORTED:
+            self._reported.add(problem)
             LOGGER.warning("%s", problem)

@@ -99,6 +99,9 @@ class FakeDisk:
     def size(self) -> int:
         return len(self.cache)
 
+    def free(self) -> int:
+        return 1 << 40
+
     def close(self) -> None:
         pass
 

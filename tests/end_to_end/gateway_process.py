@@ -1,13 +1,14 @@
 """The real daemon as a child process, started and watched the way systemd does it."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import socket
 import sys
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -194,6 +195,15 @@ class GatewayProcess:
         """Send SIGKILL: the process dies where it stands."""
         await self._end(signal.SIGKILL)
 
+    @contextlib.asynccontextmanager
+    async def by_hand(self) -> AsyncIterator[Self]:
+        """Leave starts and ends to the test; what still runs at the end is killed."""
+        try:
+            yield self
+        finally:
+            if self.process is not None:
+                await self.kill()
+
     def hang_up(self) -> None:
         """Send SIGHUP: read the configuration again."""
         assert self.process is not None
@@ -255,9 +265,12 @@ class GatewayProcess:
         return MetricsPage((await self.get("/metrics")).decode())
 
     async def status(self) -> dict[str, Any]:
-        """Return what /status.json says."""
+        """Return what /status.json says, after a check of the promise that it has to keep, too."""
         document = json.loads(await self.get("/status.json"))
         assert isinstance(document, dict)
+        for link in document["links"].values():
+            accounted = link["acknowledged"] + link["pending"] + sum(link["dropped"].values())
+            assert link["accepted"] == accounted, link
         return document
 
     async def live(self, sensor: str) -> dict[str, float]:
