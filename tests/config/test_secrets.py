@@ -337,3 +337,8 @@ def test_nothing_that_is_shown_of_a_good_configuration_holds_the_secret(tmp_path
         *plan_lines(configuration, drivers=driver),
     ]
     assert all(CANARY not in text for text in shown)
+
+
+def test_under_the_unit_the_mend_is_the_units() -> None:
+    with pytest.raises(ConfigError, match=r"add LoadCredential=aarhus:FILE to the unit"):
+        expand("%d/aarhus", environ={"INVOCATION_ID": "1"})

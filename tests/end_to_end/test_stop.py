@@ -4,6 +4,7 @@ import json
 import random
 import shutil
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -192,3 +193,33 @@ async def test_systemd_is_told(tmp_path: Path) -> None:
         assert await gateway.stop() == 0
         assert notified.lines[-1] == "STOPPING=1"
         assert notified.lines.count("STOPPING=1") == 1
+
+
+@pytest.mark.timeout(40)
+async def test_a_name_server_that_does_not_answer_holds_up_no_stop(tmp_path: Path) -> None:
+    """The look-up cannot be cancelled, so it is left behind; pytest's time-out is the limit."""
+    patch = tmp_path / "patch"
+    patch.mkdir()
+    (patch / "sitecustomize.py").write_text(
+        "import socket, time\nsocket.getaddrinfo = lambda *a, **k: time.sleep(600)\n",
+        encoding="utf-8",
+    )
+    sections = broker("aarhus", free_port()).replace("127.0.0.1", "broker.example")
+    gateway = GatewayProcess(tmp_path, sections)
+    await gateway.start(PYTHONPATH=str(patch))
+    await gateway.until("aarhus", state="connecting")
+    assert await gateway.stop() == 0
+    assert "stopped; everything is flushed" in gateway.log
+
+
+@pytest.mark.timeout(40)
+async def test_a_port_that_is_taken_costs_the_page_and_nothing_else(tmp_path: Path) -> None:
+    gateway = GatewayProcess(tmp_path, dust_sensor(SENSOR, tmp_path), flush_interval=NEVER)
+    with socket.socket() as taken, HeldLine(tmp_path / "tty-air") as line:
+        taken.bind(("127.0.0.1", gateway.http_port))
+        taken.listen()
+        await gateway.start()
+        await gateway.logged("no status page and no metrics: cannot listen on 127.0.0.1")
+        async with Traffic(line).flowing():
+            await gateway.logged("is open at")
+        assert await gateway.stop() == 0

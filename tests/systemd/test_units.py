@@ -138,6 +138,18 @@ def test_the_socket_belongs_to_the_service() -> None:
     assert SOCKET.stem == SERVICE.stem
     assert SOCKET.name in settings(SERVICE)["After"][0]
     assert "Accept" not in settings(SOCKET)
+    # Otherwise the next scrape would start a service that somebody has stopped.
+    assert settings(SOCKET)["PartOf"] == [SERVICE.name]
+    assert settings(SOCKET)["WantedBy"] == [SERVICE.name]
+
+
+def test_what_a_run_under_systemd_252_showed() -> None:
+    """DeviceAllow= looks names up once, at start; and Debian 12 ignores SocketBindDeny=."""
+    used = settings(SERVICE)
+    for module in ("usbserial", "cdc_acm"):
+        assert f"modprobe@{module}.service" in " ".join(used["Wants"])
+        assert f"modprobe@{module}.service" in " ".join(used["After"])
+    assert "~bind" in used["SystemCallFilter"]
 
 
 def test_no_credential_is_asked_for_that_a_site_may_not_have() -> None:
