@@ -54,7 +54,7 @@ class Screen(ABC):
     def hint(self) -> str:
         """Say how to stop, where to look and what to try."""
         stop = f"ends after {self.seconds:g} s" if self.seconds else "Ctrl-C stops it"
-        return f"{stop} · status page {self.url} · metrics {self.url}metrics"
+        return f"{stop} · status page and /metrics on {self.url}"
 
 
 class PlainScreen(Screen):
