@@ -3,6 +3,8 @@ ARGS ?=
 PYTHON ?= python3
 VENV ?= .venv
 export PYTHON VENV
+# The last line of `make demo` is for scripts; make has nothing to add to it.
+MAKEFLAGS += --no-print-directory
 
 .PHONY: help demo test check bench lock
 .DEFAULT_GOAL := help

@@ -73,7 +73,7 @@ class Mosquitto:
             "persistence false",
             "log_dest stderr",
             "log_type all",
-            "max_queued_messages 0",  # or a slow listener of a test would miss messages
+            "max_queued_messages 100000",  # or a slow listener of a test would miss messages
             f"allow_anonymous {str(self.anonymous).lower()}",
             f"listener {self.port} {LOOPBACK}",
             *self.lines,
