@@ -22,9 +22,9 @@ test:  ## every test; ARGS="-k ring" picks some
 check:  ## style, types and house rules: what CI checks without running a test
 	@scripts/check
 
-bench:  ## the benchmarks: figures and ratios, no judgement
+bench:  ## the benchmarks: figures and ratios, no judgement; ARGS="bench_end_to_end --minutes 10"
 	@scripts/setup dev
-	@for file in tests/benchmarks/bench_*.py; do echo "== $$file"; $(VENV)/bin/python $$file $(ARGS) || exit 1; done
+	@scripts/bench $(ARGS)
 
 lock:  ## write the lock files anew
 	@scripts/lock --upgrade
