@@ -1,7 +1,8 @@
 """The ring in memory: appending, closing blocks, and reading columns of recent blocks.
 
-Synchronous, and plain Python over typed memoryviews of one block buffer, so that it can be
-compiled as it stands. Blocks are kept here, oldest first, in four parts:
+Synchronous, and plain Python over typed memoryviews of one block buffer: as it stands it runs
+interpreted, and Cython compiles it with the types in ``ring.pxd``. Both give the same bytes. Blocks
+are kept here, oldest first, in four parts:
 
     [ durable, kept for live readers | tried: handed to the disk | waiting | the open block ]
 
@@ -11,6 +12,7 @@ long that memory is used up, without leaving a hole in the numbers on disk.
 """
 
 import sys
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from operator import attrgetter
@@ -24,11 +26,15 @@ from gateway.buffer.layout import (
     Block,
 )
 
-__all__ = ["RECENT_BLOCKS", "Ring", "gather"]
+__all__ = ["COMPILED", "RECENT_BLOCKS", "Ring", "gather"]
+
+COMPILED = not __file__.endswith((".py", ".pyc"))
+"""This module is the compiled one."""
 
 RECENT_BLOCKS = 64
 """Durable blocks that stay in memory (256 KiB), so that a live reader never touches the disk."""
 
+_EMPTY = bytes(BLOCK_SIZE)
 _LAST_INDEX = READINGS_PER_BLOCK - 1
 _first_of = attrgetter("first")
 
@@ -67,10 +73,24 @@ class Ring:
         """Readings that fell out of memory before the disk took them."""
         self._max_unflushed = max_unflushed_blocks
         self._first = next_sequence
+        # Every open block is filled here and copied when it is closed: four views for the life of
+        # the ring cost less than four for each block.
+        self._buffer = bytearray(BLOCK_SIZE)
+        self._bytes = view = memoryview(self._buffer)
+        self._times = view.cast("q")
+        self._values = view.cast("d")
+        self._series = view.cast("I")
+        self._flags = view.cast("H")
         self._start_block()
 
     def append(self, series_id: int, time_ns: int, value: float, flags: int) -> int:
-        """Take one reading (boot time in ns) and return its sequence."""
+        """Take one reading (boot time in ns) and return its sequence.
+
+        A number that does not fit its field (u32, i64, double, u16) is refused with a ValueError,
+        TypeError or OverflowError, and nothing is appended.
+        """
+        if series_id >> 32 or flags >> 16:
+            raise _does_not_fit(series_id, flags)
         sequence = self.next_sequence
         index = sequence - self._first
         at = 3 * index
@@ -80,21 +100,52 @@ class Ring:
         self._flags[_FLAGS_AT + 4 * at] = flags
         self.next_sequence = sequence + 1
         if index == _LAST_INDEX:
-            self.close_block()
+            self._close(READINGS_PER_BLOCK)
             if self.on_full is not None:
                 self.on_full()
+        return sequence
+
+    def append_many(
+        self,
+        series: Sequence[int],
+        times_ns: Sequence[int],
+        values: Sequence[float],
+        flags: Sequence[int],
+    ) -> int:
+        """Take readings as columns of the same length; return the sequence of the first.
+
+        Arrays of type "I", "q", "d" and "H" are taken as they are, other sequences are converted.
+        All or nothing: ValueError, TypeError or OverflowError if the lengths differ or a number
+        does not fit its field.
+        """
+        series_ids = _column(series, "I")
+        times = _column(times_ns, "q")
+        doubles = _column(values, "d")
+        flag_bits = _column(flags, "H")
+        total = len(times)
+        if not len(series_ids) == len(doubles) == len(flag_bits) == total:
+            raise ValueError("the columns of a batch must have the same length")
+        sequence = self.next_sequence
+        filled = False
+        done = 0
+        while done < total:
+            index = self.next_sequence - self._first
+            count = min(_LAST_INDEX + 1 - index, total - done)
+            self._put(index, count, done, series_ids, times, doubles, flag_bits)
+            self.next_sequence += count
+            done += count
+            if index + count > _LAST_INDEX:
+                self._close(READINGS_PER_BLOCK)
+                filled = True
+        if filled and self.on_full is not None:
+            self.on_full()
         return sequence
 
     def close_block(self, *, even_empty: bool = False) -> None:
         """Close the open block, however few readings it holds, and begin the next."""
         count = self.next_sequence - self._first
-        if not count and not even_empty:
-            return
-        self._clear_tail(count)
-        self._open.count = count
-        self._start_block()
-        if self.unflushed_blocks > self._max_unflushed:
-            self._fall_out()
+        if count or even_empty:
+            self._close(count)
 
     @property
     def waiting(self) -> int:
@@ -143,8 +194,13 @@ class Ring:
             self.durable -= excess
 
     def open_block(self) -> Block:
-        """Return the block being filled, with its count brought up to date."""
-        self._open.count = self.next_sequence - self._first
+        """Return the block being filled, with its count brought up to date.
+
+        Its bytes change with the next append, and belong to the next block once it is closed.
+        """
+        count = self.next_sequence - self._first
+        self._clear_tail(count)
+        self._open.count = count
         return self._open
 
     def read(self, position: int, stop: int) -> Batch | Gap:
@@ -154,7 +210,7 @@ class Ring:
         returned whole, whatever ``stop`` says.
         """
         blocks = self.blocks
-        self.open_block()
+        self._open.count = self.next_sequence - self._first
         if position >= self._first:
             return gather(blocks, len(blocks) - 1, position, stop)
         index = bisect_right(blocks, position, key=_first_of) - 1
@@ -163,27 +219,111 @@ class Ring:
             return Gap(position, blocks[index + 1].first - 1, "overwritten")
         return gather(blocks, index, position, stop)
 
+    def release(self, end: int) -> int:
+        """Let waiting blocks with readings below ``end`` alone count as durable; return how many.
+
+        For readings that nobody needs on the disk any more. Blocks on their way stay so.
+        """
+        released = 0
+        while not self.tried and self.waiting:
+            block = self.blocks[self.durable]
+            if not block.count or block.end > end:
+                break
+            released += block.count
+            self.durable += 1
+        if released:
+            self.mark_durable()
+        return released
+
+    def renumber(self, by: int, *, epoch: int, boot: int, recent: Sequence[Block]) -> None:
+        """Put all of this ring, of which nothing is on any disk, behind what a disk holds.
+
+        ``recent`` are the newest blocks there; the readings of this ring end up in that epoch.
+        """
+        for block in self.blocks:
+            block.first += by
+            block.epoch = epoch
+            block.boot = boot
+            block.number = -1
+        kept = [block for block in recent if block.count][-RECENT_BLOCKS:]
+        self.blocks[:0] = kept
+        self.durable, self.tried = len(kept), 0
+        self.next_sequence += by
+        self._first += by
+        self.epoch, self.boot = epoch, boot
+
+    def _close(self, count: int) -> None:
+        self._clear_tail(count)
+        self._open.data = bytearray(self._buffer)
+        self._open.count = count
+        self._bytes[:] = _EMPTY
+        self._start_block()
+        if self.unflushed_blocks > self._max_unflushed:
+            self._fall_out()
+
     def _fall_out(self) -> None:
         index = self.durable + self.tried
         if index < len(self.blocks) - 1:
             self.lost_readings += self.blocks.pop(index).count
 
+    def _put(  # noqa: PLR0913, PLR0917 - where, and the four columns
+        self,
+        index: int,
+        count: int,
+        begin: int,
+        series: memoryview,
+        times: memoryview,
+        values: memoryview,
+        flags: memoryview,
+    ) -> None:
+        """Copy ``count`` readings of the columns from ``begin`` on to ``index`` of the open block.
+
+        Compiled, one pass over the readings is a third faster than four over the columns;
+        interpreted, a strided assignment is ten times as fast as a loop.
+        """
+        to_times, to_values = self._times, self._values
+        to_series, to_flags = self._series, self._flags
+        at, end = 3 * index, begin + count
+        if COMPILED:
+            for source in range(begin, end):
+                to_times[_TIME_AT + at] = times[source]
+                to_values[_VALUE_AT + at] = values[source]
+                to_series[_SERIES_AT + 2 * at] = series[source]
+                to_flags[_FLAGS_AT + 4 * at] = flags[source]
+                at += 3
+            return
+        to = at + 3 * count
+        to_times[_TIME_AT + at : _TIME_AT + to : _TIME_STEP] = times[begin:end]
+        to_values[_VALUE_AT + at : _VALUE_AT + to : _TIME_STEP] = values[begin:end]
+        at, to = 2 * at, 2 * to
+        to_series[_SERIES_AT + at : _SERIES_AT + to : _SERIES_STEP] = series[begin:end]
+        at, to = 2 * at, 2 * to
+        to_flags[_FLAGS_AT + at : _FLAGS_AT + to : _FLAGS_STEP] = flags[begin:end]
+
     def _clear_tail(self, count: int) -> None:
         """Zero the place of the next reading: a refused append may have left half of one there."""
-        if count < READINGS_PER_BLOCK:
+        if count <= _LAST_INDEX:
             at = HEADER_SIZE + count * READING_SIZE
-            self._open.data[at : at + READING_SIZE] = bytes(READING_SIZE)  # type: ignore[index]
+            self._bytes[at : at + READING_SIZE] = _EMPTY[:READING_SIZE]
 
     def _start_block(self) -> None:
-        data = bytearray(BLOCK_SIZE)
         self._first = self.next_sequence
-        self._open = Block(data, first=self._first, count=0, epoch=self.epoch, boot=self.boot)
+        self._open = Block(
+            self._buffer, first=self._first, count=0, epoch=self.epoch, boot=self.boot
+        )
         self.blocks.append(self._open)
-        view = memoryview(data)
-        self._times = view.cast("q")
-        self._values = view.cast("d")
-        self._series = view.cast("I")
-        self._flags = view.cast("H")
+
+
+def _column(numbers: Sequence[int] | Sequence[float], typecode: str) -> memoryview:
+    """Return a view of the numbers as fields of this type, without a copy where they are that."""
+    if not isinstance(numbers, array) or numbers.typecode != typecode:
+        numbers = array(typecode, numbers)
+    return memoryview(numbers)
+
+
+def _does_not_fit(series_id: int, flags: int) -> ValueError:
+    field, number = ("I", series_id) if series_id >> 32 else ("H", flags)
+    return ValueError(f"{number} is an invalid value for format {field!r}")
 
 
 def gather(blocks: Sequence[Block], index: int, position: int, stop: int) -> Batch:

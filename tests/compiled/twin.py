@@ -1,0 +1,66 @@
+"""The ring in the mode that is not installed, so that one session can run both.
+
+Installed is what ``import gateway.buffer.ring`` gives. If that is interpreted, its twin is compiled
+here, from the same source, as an install does it; if it is compiled, the twin is the source.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from gateway.buffer import ring as installed
+
+__all__ = ["INSTALLED", "load_twin", "swap"]
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+NAME = "gateway.buffer.ring"
+SOURCE = ROOT / "gateway" / "buffer" / "ring.py"
+INSTALLED: ModuleType = installed
+USERS = ("gateway.", "tests.")
+"""Modules in which the names of the ring are replaced."""
+
+
+def load_twin(folder: Path) -> ModuleType:
+    """Return the ring in the other mode; skips without a compiler, but not in CI."""
+    path = SOURCE if installed.COMPILED else _compile(folder)
+    spec = importlib.util.spec_from_file_location(NAME, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert bool(module.COMPILED) != bool(installed.COMPILED)
+    return module
+
+
+def _compile(folder: Path) -> Path:
+    places = ["--build-lib", str(folder / "lib"), "--build-temp", str(folder / "temp")]
+    built = subprocess.run(
+        [sys.executable, "setup.py", "--quiet", "build_ext", *places],
+        cwd=ROOT,
+        env={**os.environ, "CITYLAB_GATEWAY_CYTHON": "require"},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if built.returncode:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"the ring cannot be compiled, and CI may skip nothing:\n{built.stderr}")
+        pytest.skip("the ring cannot be compiled here: needs cython, a C compiler and Python.h")
+    (path,) = (folder / "lib").rglob("ring.*.so")
+    return path
+
+
+def swap(patch: pytest.MonkeyPatch, old: ModuleType, new: ModuleType) -> None:
+    """Put ``new`` wherever a loaded module of ours holds a name of ``old``."""
+    renewed = {id(vars(old)[name]): vars(new)[name] for name in ("Ring", "gather")}
+    for name, module in list(sys.modules.items()):
+        if name.startswith(USERS) and module is not old and module is not new:
+            for key, value in list(vars(module).items()):
+                if id(value) in renewed:
+                    patch.setattr(module, key, renewed[id(value)])
+    patch.setitem(sys.modules, NAME, new)
