@@ -6,8 +6,11 @@ The format on disk is docs/ring-format.md. Inside, ``ring`` holds the newest blo
 """
 
 from gateway.buffer.batch import DROP_REASONS, Batch, DropReason, Gap
-from gateway.buffer.buffer import Buffer, BufferSettings, BufferStats
+from gateway.buffer.buffer import Buffer, BufferStats
 from gateway.buffer.cursors import Reader
+from gateway.buffer.offline import purge_directory
+from gateway.buffer.opening import BufferSettings
+from gateway.buffer.wear import card_life_years
 
 __all__ = [
     "DROP_REASONS",
@@ -18,4 +21,6 @@ __all__ = [
     "DropReason",
     "Gap",
     "Reader",
+    "card_life_years",
+    "purge_directory",
 ]

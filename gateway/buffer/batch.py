@@ -5,8 +5,22 @@ from typing import Literal
 
 __all__ = ["DROP_REASONS", "Batch", "DropReason", "Gap"]
 
-DropReason = Literal["overwritten", "policy", "rejected", "corrupt"]
-DROP_REASONS: tuple[DropReason, ...] = ("overwritten", "policy", "rejected", "corrupt")
+DropReason = Literal[
+    "overwritten",  # the ring came round, or memory was used up while the disk failed
+    "policy",  # the link's own rules
+    "rejected",  # the broker would not have it
+    "corrupt",  # could not be read any more
+    "expired",  # older than the retention of its privacy class
+    "purged",  # removed on request
+]
+DROP_REASONS: tuple[DropReason, ...] = (
+    "overwritten",
+    "policy",
+    "rejected",
+    "corrupt",
+    "expired",
+    "purged",
+)
 
 
 @dataclass(slots=True)
@@ -31,6 +45,11 @@ class Batch:
     def last(self) -> int:
         """Sequence of the last reading."""
         return self.first + len(self.series) - 1
+
+    def keep(self, count: int) -> None:
+        """Leave only the first ``count`` readings."""
+        for column in (self.series, self.times_ns, self.values, self.flags):
+            del column[count:]
 
     def __len__(self) -> int:
         return len(self.series)

@@ -21,6 +21,7 @@ OFFSET_CHANGE_NS = 50_000_000
 SYNCED_BOUND_MS = 16_000
 """systemd calls a clock synchronized while its estimated error is below 16 s."""
 BOUND_UNKNOWN_MS = 0xFFFF_FFFF
+FOREVER_NS = (1 << 63) - 1
 
 BootState = Literal["unsynced", "synced"]
 
@@ -45,6 +46,8 @@ class Boots:
         self._by_number = {boot.number: boot for boot in earlier[-(MAX_BOOTS - 1) :]}
         self._by_number[current.number] = current
         self._current = current
+        self._started_ns = clock.now_ns()
+        self._low_offset_ns: int | None = current.offset_ns if current.state == "synced" else None
         self._saved: Boot | None = next((boot for boot in known if boot == current), None)
 
     @property
@@ -56,6 +59,10 @@ class Boots:
         """Take over what the clock knows now. A boot whose clock has once been right stays so."""
         clock = self._clock
         if clock.synced:
+            low_ns = self._low_offset_ns
+            self._low_offset_ns = min(
+                clock.offset_ns, clock.offset_ns if low_ns is None else low_ns
+            )
             self._replace(clock.offset_ns, "synced", SYNCED_BOUND_MS)
         elif self._current.state == "unsynced":
             self._replace(clock.offset_ns, "unsynced", BOUND_UNKNOWN_MS)
@@ -73,6 +80,29 @@ class Boots:
             return stored_ns, stored_synced
         return record.offset_ns, record.state == "synced"
 
+    def expired_before(
+        self, boot: int, limit_ns: int, stored_ns: int, *, stored_synced: bool
+    ) -> int | None:
+        """Return the boot time before which readings of that boot are older than ``limit_ns``.
+
+        None: none of them is known to be. In doubt a reading is young: within the running boot
+        only boot time counts, which never steps; for an earlier boot wall time counts if both
+        boots knew it, and of all that was ever taken for it what makes the reading youngest.
+        Otherwise all that is known is that it was there before this process began.
+        """
+        now_ns = self._clock.now_ns()
+        if boot == self._current.number:
+            return now_ns - limit_ns
+        if now_ns - self._started_ns > limit_ns:
+            return FOREVER_NS
+        record = self._by_number.get(boot)
+        known = [stored_ns] if stored_synced else []
+        if record is not None and record.state == "synced":
+            known.append(record.offset_ns)
+        if not known or self._low_offset_ns is None:
+            return None
+        return now_ns + self._low_offset_ns - limit_ns - max(known)
+
     def take_changes(self) -> list[Boot] | None:
         """Return all boots if the running one changed enough to be saved; else None."""
         saved, now = self._saved, self._current
@@ -88,6 +118,16 @@ class Boots:
     def not_saved(self) -> None:
         """Make what ``take_changes`` gave due again, because saving it failed."""
         self._saved = None
+
+    def adopt(self, other: "Boots") -> None:
+        """Become what ``other`` is: the table that was found when the storage could be used."""
+        self._by_number, self._current, self._saved = other.parts
+        self.note_clock()
+
+    @property
+    def parts(self) -> tuple[dict[int, Boot], Boot, Boot | None]:
+        """All that this table is made of."""
+        return self._by_number, self._current, self._saved
 
     def _replace(self, offset_ns: int, state: BootState, bound_ms: int) -> None:
         if (self._current.offset_ns, self._current.state) == (offset_ns, state):

@@ -1,35 +1,22 @@
 """The durable ring buffer as the rest of the daemon sees it."""
 
 import asyncio
+import errno
 import logging
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 
-from gateway.buffer.boots import Boots, load_boots, save_boots
-from gateway.buffer.catalogue import Catalogue, load_catalogue
 from gateway.buffer.cursors import Links, Reader, Source
-from gateway.buffer.files import (
-    Damaged,
-    DirectoryLock,
-    RingFile,
-    UnavailableFile,
-    make_directory,
-)
-from gateway.buffer.flusher import OPEN_FILE, Flusher, Worker
-from gateway.buffer.layout import (
-    BLOCK_SIZE,
-    EMPTY_SLOT,
-    FIRST_DATA_SLOT,
-    SALT_SIZE,
-    Super,
-    link_id,
-)
-from gateway.buffer.recovery import MIN_BLOCKS, RING_FILE, Recovered, recover
+from gateway.buffer.files import RingFile
+from gateway.buffer.flusher import Flusher, Worker
+from gateway.buffer.healing import found_readers, heal, merged_links
+from gateway.buffer.layout import BLOCK_SIZE, FIRST_DATA_SLOT, link_id
+from gateway.buffer.opening import BufferSettings, Opened, discard, open_directory
+from gateway.buffer.retention import Retention
 from gateway.buffer.ring import Ring
-from gateway.buffer.store import Ahead, OpenFile, Store
+from gateway.buffer.store import Ahead, OpenFile
+from gateway.buffer.wear import Wear
 from gateway.clock import Clock
 from gateway.errors import DataDirectoryBusy
 from gateway.reading import PrivacyClass, Series, SeriesKey
@@ -38,21 +25,9 @@ __all__ = ["Buffer", "BufferSettings", "BufferStats"]
 
 logger = logging.getLogger("citylab_gateway.buffer")
 
+NS_PER_S = 1_000_000_000
 MAX_UNFLUSHED_BLOCKS = 4096
 """Memory for blocks that the disk does not take: 16 MiB, 660,000 readings; then the oldest go."""
-VOLATILE_EPOCH = 1 << 31
-"""Epochs from here on belong to rings that only ever lived in memory."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BufferSettings:
-    """Where the ring lives and how often it is made durable."""
-
-    directory: Path
-    runtime_directory: Path
-    size_bytes: int
-    flush_interval_s: float = 5.0
-    open_interval_s: float = 0.25
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,29 +50,36 @@ class BufferStats:
     lost_readings: int
     """Fell out of memory before the disk took them; each link sees them as a gap, too."""
     written_bytes: int
+    """To the ring file, by this process."""
+    written_readings: int
+    unwritten_readings: int
+    """Never written, because all links had settled them before (``persist``)."""
+    bytes_per_reading: float | None
+    """Written bytes over written readings; None before the first."""
+    bytes_per_day: float | None
+    """At the rate since this process began; None in the first minute."""
     damaged_blocks: int
     degraded: bool
     degraded_reason: str
     recovered_readings_open_block: int
 
 
-@dataclass(slots=True)
-class _Opened:
-    """What the worker thread prepared."""
-
-    lock: DirectoryLock | None
-    recovered: Recovered
-    catalogue: Catalogue
-    boots: Boots
-    problem: str = ""
-
-
 class Buffer:
     """Accepts readings, makes them durable, and lends them to readers. One per data directory."""
 
-    def __init__(self, settings: BufferSettings, worker: Worker, opened: _Opened) -> None:
+    def __init__(
+        self,
+        settings: BufferSettings,
+        clock: Clock,
+        open_file: OpenFile,
+        worker: Worker,
+        opened: Opened,
+    ) -> None:
         recovered = opened.recovered
         self._settings = settings
+        self._clock = clock
+        self._opened_ns = clock.now_ns()
+        self._open_file = open_file
         self._worker = worker
         self._lock = opened.lock
         self._store = recovered.store
@@ -116,8 +98,9 @@ class Buffer:
             recent=recovered.recent,
         )
         self._first_sequence = recovered.next_sequence
-        self._source = Source(self._ring, self._boots, self._fetch, self._wakeup)
-        self._links = self._make_links(recovered)
+        retention = Retention(settings.retention_s, self._catalogue.series, self._boots)
+        self._source = Source(self._ring, self._boots, self._fetch, self._wakeup, retention)
+        self._links = Links(recovered.store.content.links, found_readers(recovered, self._source))
         self._flusher = Flusher(
             ring=self._ring,
             store=self._store,
@@ -128,6 +111,9 @@ class Buffer:
             catalogue=self._catalogue,
             boots=self._boots,
             links=self._links,
+            renew_lock=self._renew_lock,
+            volatile=opened.lock is None,
+            persist=settings.persist,
         )
         self.append: Callable[[int, int, float, int], int] = self._ring.append
         """``append(series_id, time_ns, value, flags) -> sequence``: take one reading.
@@ -144,15 +130,16 @@ class Buffer:
         """Open the ring of a data directory, or begin one.
 
         Whatever the disk holds, this succeeds; storage that cannot be used at all gives a ring in
-        memory, degraded until the next start. DataDirectoryBusy if another daemon holds it.
+        memory, degraded until ``run`` finds that it can be used. DataDirectoryBusy if another
+        daemon holds it.
         """
         worker = Worker()
         try:
-            opened = await worker.call(_open, settings, clock, open_file)
+            opened = await worker.call(open_directory, settings, clock, open_file)
         except DataDirectoryBusy:
             await worker.close()
             raise
-        return cls(settings, worker, opened)
+        return cls(settings, clock, open_file, worker, opened)
 
     @property
     def next_sequence(self) -> int:
@@ -178,6 +165,8 @@ class Buffer:
         """Return the numbers of this moment."""
         store, flusher = self._store, self._flusher
         oldest_sequence, oldest_time_ns = self._oldest()
+        elapsed_s = (self._clock.now_ns() - self._opened_ns) / NS_PER_S
+        wear = Wear(store.written_bytes, flusher.written_readings, elapsed_s)
         return BufferStats(
             size_bytes=(FIRST_DATA_SLOT + store.blocks) * BLOCK_SIZE,
             blocks=store.blocks,
@@ -192,6 +181,10 @@ class Buffer:
             unflushed_readings=self._ring.unflushed_readings,
             lost_readings=self._ring.lost_readings,
             written_bytes=store.written_bytes,
+            written_readings=flusher.written_readings,
+            unwritten_readings=flusher.unwritten_readings,
+            bytes_per_reading=wear.bytes_per_reading,
+            bytes_per_day=wear.bytes_per_day,
             damaged_blocks=store.damaged_blocks,
             degraded=flusher.degraded or bool(self._problem),
             degraded_reason=self._problem or flusher.reason,
@@ -234,6 +227,14 @@ class Buffer:
         """Free the place of a link that was removed from the configuration."""
         self._links.remove(name)
 
+    def rename_reader(self, old: str, new: str) -> None:
+        """Give a link another name; its cursor, its counters and what it is owed stay.
+
+        KeyError if nobody has the old name, ValueError if another link has the new one or if that
+        does not fit. Durable with the next flush.
+        """
+        self._links.rename(old, new)
+
     async def flush(self, *, cursors: bool = False) -> None:
         """Return when everything appended before the call is durable. OSError if it is not.
 
@@ -241,12 +242,34 @@ class Buffer:
         """
         await self._flusher.flush(cursors=cursors)
 
+    async def purge(self, sensor: str | None = None) -> int:
+        """Remove what was accepted from a sensor so far (None: from all) and its name.
+
+        Returns how many readings that were; links that did not have them yet count them as
+        dropped{"purged"}. Names and ids leave the catalogue: whoever still holds an id of that
+        sensor has to ask for it again. OSError if the disk refuses; then ask again.
+        """
+        removed = 0
+        series = None if sensor is None else self._catalogue.ids_of(sensor)
+        if series is None or series:
+            removed = await self._flusher.purge(series)
+        await self._flusher.forget_names(sensor)
+        logger.warning("%d readings were removed on request", removed)
+        return removed
+
     async def run(self) -> None:
-        """Flush, save the open block and fill the file in their intervals, until cancelled."""
-        await self._flusher.run(
-            flush_interval_s=self._settings.flush_interval_s,
-            open_interval_s=self._settings.open_interval_s,
-        )
+        """Flush, save the open block and fill the file in their intervals, until cancelled.
+
+        Storage that could not be used when opening is asked again, with growing pauses.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            if self._lock is None:
+                tasks.create_task(self._heal())
+            await self._flusher.run(
+                flush_interval_s=self._settings.flush_interval_s,
+                flush_interval_max_s=self._settings.flush_interval_max_s,
+                open_interval_s=self._settings.open_interval_s,
+            )
 
     async def close(self) -> None:
         """Flush readings and cursors and give the directory back, also when the disk refuses.
@@ -271,22 +294,13 @@ class Buffer:
             await self._worker.close()
 
     def _release(self) -> None:
-        try:
-            self._store.close()
-        except OSError as error:
-            logger.warning("closing the ring file: %s", error)
-        if self._lock is not None:
-            self._lock.release()
+        discard(self._lock, self._store)
 
     def _oldest(self) -> tuple[int, int | None]:
         """Return sequence and wall time of the oldest readable reading."""
         oldest = self._store.oldest
         if oldest is not None and oldest.sequence < self._ring.memory_first:
-            stamp = oldest.stamp
-            offset_ns, _ = self._boots.offset(
-                stamp.boot, stamp.offset_ns, stored_synced=stamp.synced
-            )
-            return oldest.sequence, stamp.time_ns + offset_ns
+            return oldest.sequence, self._source.stamp_ns(oldest.stamp)
         first = self._ring.memory_first
         return first, self._source.stamp_ns(self._source.stamp(first))
 
@@ -295,86 +309,43 @@ class Buffer:
     ) -> Ahead:
         return await self._worker.call(self._store.fetch, position, hint, memory, give_up=give_up)
 
-    def _make_links(self, recovered: Recovered) -> Links:
-        slots = recovered.store.content.links
-        found = zip(slots, recovered.cursors, recovered.oldest_pending, strict=True)
-        return Links(
-            slots,
-            [
-                None
-                if slot.id == EMPTY_SLOT.id
-                else Reader(slot.name, cursor, self._source, oldest=oldest)
-                for slot, cursor, oldest in found
-            ],
+    async def _heal(self) -> None:
+        await heal(
+            self._settings,
+            self._clock,
+            self._open_file,
+            self._worker,
+            source=self._source,
+            readers=lambda: tuple(self._links),
+            adopt=self._adopt,
         )
 
+    async def _adopt(self, opened: Opened) -> None:
+        """Put all that was accepted in memory behind what the storage holds, now that it is back.
 
-def _open(settings: BufferSettings, clock: Clock, open_file: OpenFile) -> _Opened:
-    """Do all of opening that blocks; runs in the worker thread."""
-    lock = None
-    try:
-        make_directory(settings.directory)
-        lock = DirectoryLock(settings.directory)
-        return _open_locked(settings, clock, open_file, lock)
-    except OSError as error:
-        if lock is not None:
-            lock.release()
-        logger.error(  # noqa: TRY400 - the reason is one line for a technician
-            "%s cannot be used, readings are only in memory until the next start: %s",
-            settings.directory,
-            error,
-        )
-        return _open_volatile(settings, clock, error)
+        ValueError, and nothing changed, if the catalogues contradict each other.
+        """
+        recovered = opened.recovered
+        store, by = recovered.store, recovered.next_sequence
 
+        def switch() -> None:
+            self._catalogue.adopt(opened.catalogue)
+            self._boots.adopt(opened.boots)
+            self._lock, self._store, self._problem = opened.lock, store, ""
+            self.epoch, self.boot = store.content.epoch, self._boots.current.number
+            self._replayed = recovered.replayed_readings
+            self._first_sequence += by
+            self._ring.renumber(by, epoch=self.epoch, boot=self.boot, recent=recovered.recent)
+            slots, readers = merged_links(recovered, self._links.places, self._source)
+            self._links.adopt(slots, readers)
 
-def _open_locked(
-    settings: BufferSettings, clock: Clock, open_file: OpenFile, lock: DirectoryLock
-) -> _Opened:
-    directory = settings.directory
-    damaged = Damaged(directory)
-    recovered = recover(
-        directory,
-        size_bytes=settings.size_bytes,
-        open_image=_open_image(settings.runtime_directory),
-        boot_id=clock.boot_id,
-        open_file=open_file,
-        damaged=damaged,
-    )
-    catalogue = load_catalogue(
-        directory,
-        damaged,
-        epoch=recovered.store.content.epoch,
-        fresh=recovered.next_sequence == 0,
-    )
-    boots = load_boots(directory, damaged, clock, newest=recovered.newest_boot)
-    changed = boots.take_changes()
-    if changed is not None:
+        await self._flusher.adopt(store, recovered.next_number, switch)
+        self.notify()
+
+    def _renew_lock(self) -> None:
+        if self._lock is None:
+            return
         try:
-            save_boots(directory, changed)
-        except OSError as error:
-            boots.not_saved()
-            logger.warning("boots.json cannot be written now: %s", error)
-    return _Opened(lock, recovered, catalogue, boots)
-
-
-def _open_image(runtime_directory: Path) -> bytes:
-    try:
-        make_directory(runtime_directory)
-        return (runtime_directory / OPEN_FILE).read_bytes()
-    except FileNotFoundError:
-        return b""
-    except OSError as error:
-        logger.warning("%s cannot be used: %s", runtime_directory, error)
-        return b""
-
-
-def _open_volatile(settings: BufferSettings, clock: Clock, error: OSError) -> _Opened:
-    """Begin a ring that has nowhere to go; its epoch can never be one of a ring on disk."""
-    epoch = VOLATILE_EPOCH + int.from_bytes(os.urandom(4), "little") % VOLATILE_EPOCH
-    blocks = max(MIN_BLOCKS, settings.size_bytes // BLOCK_SIZE - FIRST_DATA_SLOT)
-    content = Super(os.urandom(SALT_SIZE), blocks, generation=0, epoch=epoch)
-    path = settings.directory / RING_FILE
-    file = UnavailableFile(error)
-    store = Store(path, lambda _: file, file, content, Damaged(settings.directory))
-    boots = load_boots(settings.directory, Damaged(settings.directory), clock, newest=None)
-    return _Opened(None, Recovered(store), Catalogue(), boots, problem=str(error))
+            self._lock.renew()
+        except DataDirectoryBusy as error:
+            raise OSError(errno.EBUSY, str(error)) from error

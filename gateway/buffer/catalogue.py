@@ -8,7 +8,7 @@ from typing import Any
 from gateway.buffer.files import Damaged, load_json, save_json
 from gateway.reading import PrivacyClass, Series, SeriesKey
 
-__all__ = ["Catalogue", "load_catalogue", "save_catalogue"]
+__all__ = ["FIRST_VOLATILE_ID", "ID_RANGE", "Catalogue", "load_catalogue", "save_catalogue"]
 
 logger = logging.getLogger("citylab_gateway.buffer")
 
@@ -18,6 +18,8 @@ UNKNOWN_PRIVACY: PrivacyClass = "P3"
 """What nobody can name any more must not leave the box by default."""
 ID_RANGE = 1 << 16
 """Ids that an epoch may hand out; see ``Catalogue``."""
+FIRST_VOLATILE_ID = 0xFC00_0000
+"""Ids from here on were given while the catalogue could not be read."""
 
 
 class Catalogue:
@@ -32,7 +34,8 @@ class Catalogue:
     def __init__(self, series: Sequence[Series] = (), *, first_id: int = 1) -> None:
         self._by_id = {one.id: one for one in series}
         self._by_key = {one.key: one for one in series}
-        self._next_id = max([first_id, *(one.id + 1 for one in series)])
+        ordinary = (one.id + 1 for one in series if one.id < FIRST_VOLATILE_ID)
+        self._next_id = max([first_id, *ordinary])
         self._dirty = False
 
     def __len__(self) -> int:
@@ -63,6 +66,11 @@ class Catalogue:
         return Series(series_id, key, "1", UNKNOWN_PRIVACY)
 
     @property
+    def all(self) -> list[Series]:
+        """All series, in the order in which they were created."""
+        return list(self._by_id.values())
+
+    @property
     def dirty(self) -> bool:
         """Something changed that ``take_changes`` has not given yet."""
         return self._dirty
@@ -77,6 +85,41 @@ class Catalogue:
     def not_saved(self) -> None:
         """Make what ``take_changes`` gave due again, because saving it failed."""
         self._dirty = True
+
+    def ids_of(self, sensor: str) -> set[int]:
+        """Return the ids of a sensor's series, also of one that is called ``unknown-<id>``."""
+        found = {one.id for one in self._by_id.values() if one.key.sensor == sensor}
+        number = sensor.removeprefix(UNKNOWN_SENSOR.format(id=""))
+        if number != sensor and number.isdecimal() and int(number) not in self._by_id:
+            found.add(int(number))
+        return found
+
+    def forget(self, sensor: str | None) -> None:
+        """Take a sensor's series out, or all of them. Their ids are not given again."""
+        gone = [one for one in self._by_id.values() if sensor in (None, one.key.sensor)]
+        for one in gone:
+            del self._by_id[one.id]
+            self._by_key.pop(one.key, None)
+        self._dirty = self._dirty or bool(gone)
+
+    def adopt(self, other: "Catalogue") -> None:
+        """Become what ``other`` is, and keep the series of this one under their ids.
+
+        ValueError, and nothing changed, if an id means something else there.
+        """
+        ours = list(self._by_id.values())
+        by_id, by_key, next_id, dirty = other.parts
+        for one in ours:
+            if by_id.get(one.id, one).key != one.key:
+                raise ValueError(f"series {one.id} is {by_id[one.id].key} on disk")
+        self._by_id, self._by_key, self._next_id, self._dirty = by_id, by_key, next_id, dirty
+        for one in ours:
+            self._put(one)
+
+    @property
+    def parts(self) -> tuple[dict[int, Series], dict[SeriesKey, Series], int, bool]:
+        """All that this catalogue is made of."""
+        return self._by_id, self._by_key, self._next_id, self._dirty
 
     def _put(self, one: Series) -> None:
         self._by_id[one.id] = one

@@ -10,7 +10,8 @@ from typing import Literal, Protocol
 from gateway.backoff import Backoff
 from gateway.buffer.batch import DROP_REASONS, Batch, DropReason, Gap
 from gateway.buffer.boots import Boots
-from gateway.buffer.layout import EMPTY_SLOT, LINKS, Block, LinkSlot, link_id
+from gateway.buffer.layout import EMPTY_SLOT, LINKS, REMOVED_SERIES, Block, LinkSlot, link_id
+from gateway.buffer.retention import Retention
 from gateway.buffer.ring import Ring, gather
 from gateway.buffer.store import Ahead, Hole, Stamp
 
@@ -33,7 +34,7 @@ class Fetch(Protocol):
         """Return what the disk holds at ``position``. OSError if it cannot be read now."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Source:
     """What all readers read from."""
 
@@ -41,6 +42,9 @@ class Source:
     boots: Boots
     fetch: Fetch
     wakeup: asyncio.Event
+    retention: Retention
+    held: bool = False
+    """Readers give out nothing new, so that what is on its way is settled."""
 
     def date(self, batch: Batch) -> None:
         """Give the batch the best offset that is known of its boot."""
@@ -63,7 +67,7 @@ class Source:
             found = self.ring.read(sequence, sequence + 1)
         elif index >= 0:
             found = gather(ahead, index, sequence, sequence + 1)
-        if not isinstance(found, Batch):
+        if not isinstance(found, Batch) or found.series[0] == REMOVED_SERIES:
             return None
         return Stamp(found.boot, found.times_ns[0], found.offset_ns, found.synced)
 
@@ -134,6 +138,17 @@ class Reader:
         self._ring = source.ring
         self._ahead = Ahead()
         self._oldest = oldest
+        self._numbering = 0
+
+    @property
+    def first_owed(self) -> int:
+        """Sequence from which on this link is owed everything."""
+        return self._first_owed
+
+    @property
+    def idle(self) -> bool:
+        """Nothing that was read waits to be settled."""
+        return self._position <= self.cursor and not self._settled.count_above
 
     @property
     def cursor(self) -> int:
@@ -164,7 +179,9 @@ class Reader:
 
     async def wait(self) -> None:
         """Return as soon as something at or after the read position exists."""
-        while self._settled.skip(self._position)[0] >= self._ring.next_sequence:
+        while (
+            self._source.held or self._settled.skip(self._position)[0] >= self._ring.next_sequence
+        ):
             await self._source.wakeup.wait()
 
     async def read(self, limit: int) -> Batch | Gap | None:
@@ -179,14 +196,19 @@ class Reader:
         backoff = Backoff(first_s=READ_RETRY_FIRST_S, max_s=READ_RETRY_MAX_S)
         while True:
             found = self._read_memory(limit)
+            if found == "again":
+                continue
             if found != "disk":
                 return found
             position = self._settled.skip(self._position)[0]
             memory = self._ring.blocks[0]
             hint, known = self._ahead.next_number, (memory.first, memory.number)
             give_up = backoff.attempts >= READ_ATTEMPTS
+            numbering = self._numbering
             try:
-                self._ahead = await self._source.fetch(position, hint, known, give_up=give_up)
+                ahead = await self._source.fetch(position, hint, known, give_up=give_up)
+                if numbering == self._numbering:
+                    self._ahead = ahead
             except OSError as error:
                 logger.warning("link %s cannot read the ring now: %s", self.name, error)
                 await asyncio.sleep(backoff.next_s())
@@ -224,27 +246,42 @@ class Reader:
         for reason, count in lost.items():
             self.dropped[reason] += count
 
-    def _read_memory(self, limit: int) -> Batch | Gap | Literal["disk"] | None:
-        """Return what memory knows, or that the disk has to be asked."""
+    def forget_ahead(self) -> None:
+        """Let go of what was read ahead, also of what is just being read."""
+        self._ahead = Ahead()
+        self._oldest = None
+        self._numbering += 1
+
+    def renumber(self, by: int, cursor: int | None, oldest: Stamp | None = None) -> None:
+        """Raise all sequences by ``by``; ``cursor``: where the disk says that this link stands.
+
+        What was owed, settled and counted so far stays so, behind what the disk still owes. Only
+        while ``idle``.
+        """
+        first, done = self._first_owed + by, self.cursor + by
+        self._first_owed = first if cursor is None else cursor
+        self._settled = Settled(done if cursor is None else cursor)
+        if cursor is not None and done > first:
+            self._settled.add(first, done - 1)
+        self._position = self.cursor
+        self.forget_ahead()
+        self._oldest = oldest
+
+    def _read_memory(self, limit: int) -> Batch | Gap | Literal["disk", "again"] | None:
+        """Return what memory knows, or that the disk has to be asked.
+
+        Readings that nobody may have any more are settled here: look again behind them.
+        """
         ring = self._ring
         position, settled_from = self._settled.skip(self._position)
-        if position >= ring.next_sequence:
+        if position >= ring.next_sequence or self._source.held:
             return None
         stop = position + limit
         if settled_from is not None and settled_from < stop:
             stop = settled_from
-        found: Batch | Gap
-        if position >= ring.memory_first:
-            found = ring.read(position, stop)
-        else:
-            ahead = self._ahead
-            index = _holding(ahead.blocks, position)
-            if index >= 0:
-                found = gather(ahead.blocks, index, position, stop)
-            elif ahead.hole is not None and ahead.hole.first <= position <= ahead.hole.last:
-                found = self._gap(ahead.hole, position)
-            else:
-                return "disk"
+        found = self._find(position, stop)
+        if found is None:
+            return "disk"
         if isinstance(found, Gap):
             if settled_from is not None and found.last >= settled_from:
                 found = Gap(
@@ -254,10 +291,34 @@ class Reader:
                     found.first_time_ns,
                     found.last_time_ns,
                 )
+            if found.reason == "purged":
+                return self._drop(position, found.last, "purged")
         else:
+            reason, count = self._source.retention.first_run(found)
+            if reason is not None:
+                return self._drop(position, position + count - 1, reason)
+            if count < len(found):
+                found.keep(count)
             self._source.date(found)
         self._position = found.last + 1
         return found
+
+    def _find(self, position: int, stop: int) -> Batch | Gap | None:
+        """Return what memory, or what was read ahead, has at a position; None: neither has it."""
+        if position >= self._ring.memory_first:
+            return self._ring.read(position, stop)
+        ahead = self._ahead
+        index = _holding(ahead.blocks, position)
+        if index >= 0:
+            return gather(ahead.blocks, index, position, stop)
+        if ahead.hole is not None and ahead.hole.first <= position <= ahead.hole.last:
+            return self._gap(ahead.hole, position)
+        return None
+
+    def _drop(self, first: int, last: int, reason: DropReason) -> Literal["again"]:
+        self.settle(first, last, dropped={reason: last - first + 1})
+        self._position = last + 1
+        return "again"
 
     def _gap(self, hole: Hole, position: int) -> Gap:
         wall_ns = self._source.stamp_ns
@@ -275,6 +336,12 @@ class Links:
 
     def __iter__(self) -> Iterator[Reader]:
         return (reader for reader in self._readers if reader is not None)
+
+    @property
+    def places(self) -> list[tuple[LinkSlot, Reader]]:
+        """The places that are taken, each with its reader."""
+        pairs = zip(self._slots, self._readers, strict=True)
+        return [(slot, reader) for slot, reader in pairs if reader is not None]
 
     @property
     def by_name(self) -> dict[str, Reader]:
@@ -300,6 +367,24 @@ class Links:
                 self._readers[place] = None
                 self._stored[place] = 0
                 self._dirty = True
+
+    def rename(self, old: str, new: str) -> None:
+        """Give the link another name. KeyError if there is none, ValueError if that cannot be."""
+        identity = link_id(new)
+        for place, reader in enumerate(self._readers):
+            if reader is not None and reader.name == old:
+                if new in self.by_name and new != old:
+                    raise ValueError(f"there is a link {new!r} already")
+                self._slots[place] = self._slots[place]._replace(id=identity, name=new)
+                reader.name = new
+                self._dirty = True
+                return
+        raise KeyError(old)
+
+    def adopt(self, slots: Sequence[LinkSlot], readers: Sequence[Reader | None]) -> None:
+        """Take over the places that were found on disk, with these readers in them."""
+        self._slots, self._readers, self._stored = list(slots), list(readers), []
+        self._dirty = True
 
     def positions(self) -> list[int]:
         """Return the cursor of every place, 0 where there is none."""

@@ -7,7 +7,7 @@ import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from gateway.errors import DataDirectoryBusy
 
@@ -16,6 +16,7 @@ __all__ = [
     "Damaged",
     "DirectoryLock",
     "JsonState",
+    "Placed",
     "RingFile",
     "UnavailableFile",
     "load_json",
@@ -61,10 +62,19 @@ class BlockFile(Protocol):
         """Give the file back."""
 
 
+@runtime_checkable
+class Placed(Protocol):
+    """A file that can tell whether its path still leads to it."""
+
+    def in_place(self) -> bool:
+        """Return False if the file was removed, or if another one took its place."""
+
+
 class RingFile:
     """A file on disk, created empty when it is not there."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
 
     def pwrite(self, data: bytes | bytearray, offset: int) -> None:
@@ -98,9 +108,15 @@ class RingFile:
         status = os.fstatvfs(self._fd)
         return status.f_bavail * status.f_frsize
 
+    def in_place(self) -> bool:
+        """Return False if the file was removed, or if another one took its place."""
+        return _is_at(self._fd, self._path)
+
     def close(self) -> None:
         """Give the file back."""
-        os.close(self._fd)
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 class UnavailableFile:
@@ -140,15 +156,21 @@ class DirectoryLock:
     """Holds the data directory for one process; the kernel releases it when the process dies."""
 
     def __init__(self, directory: Path) -> None:
-        self._fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(self._fd)
-            raise DataDirectoryBusy(str(directory)) from error
-        except OSError:
-            os.close(self._fd)
-            raise
+        self._path = directory / "lock"
+        self._fd = _locked(self._path)
+
+    def renew(self) -> None:
+        """Take the lock again if somebody removed its file, or the whole directory.
+
+        Without that a second daemon could begin beside this one. OSError, or DataDirectoryBusy
+        if one has done so already.
+        """
+        if _is_at(self._fd, self._path):
+            return
+        make_directory(self._path.parent)
+        fd = _locked(self._path)
+        os.close(self._fd)
+        self._fd = fd
 
     def release(self) -> None:
         """Let the next process have the directory."""
@@ -172,18 +194,50 @@ class Damaged:
         except OSError as error:
             logger.warning("cannot keep the damaged bytes of %s: %s", name, error)
 
-    def keep_file(self, path: Path) -> Path:
-        """Move a whole file there; an earlier one of the same name is replaced."""
+    def keep_file(self, path: Path, name: str = "") -> Path:
+        """Move a whole file there, as ``name``; an earlier one of the same name is replaced."""
         make_directory(self._directory)
-        target = self._directory / path.name
+        target = self._directory / (name or path.name)
         path.replace(target)
         sync_directory(path.parent)
         return target
+
+    def clear(self) -> None:
+        """Remove everything that was kept. OSError if the disk refuses."""
+        if self._directory.is_dir():
+            for path in self._directory.iterdir():
+                path.unlink()
+            sync_directory(self._directory)
 
     def _make_room(self) -> None:
         blocks = sorted(self._directory.glob("block-*"), key=lambda path: path.stat().st_mtime_ns)
         for path in blocks[: max(0, len(blocks) - MAX_DAMAGED_FILES + 1)]:
             path.unlink(missing_ok=True)
+
+
+def _locked(path: Path) -> int:
+    """Return a descriptor of the lock file, locked. DataDirectoryBusy if somebody else has it."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(fd)
+        raise DataDirectoryBusy(str(path.parent)) from error
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    opened = os.fstat(fd)
+    if not opened.st_nlink:
+        return False
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino)
 
 
 def make_directory(directory: Path) -> None:

@@ -6,7 +6,7 @@ Everything is little-endian. Encoding and checking only: no file is touched here
 import hashlib
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -18,9 +18,13 @@ __all__ = [
     "HEADER_SIZE",
     "LINKS",
     "NAME_SIZE",
+    "READABLE_VERSIONS",
     "READINGS_PER_BLOCK",
     "READING_SIZE",
+    "REMOVED_SERIES",
     "SALT_SIZE",
+    "SCRATCH_SLOT",
+    "VOLATILE_EPOCH",
     "Block",
     "LinkSlot",
     "Super",
@@ -30,7 +34,10 @@ __all__ = [
     "encode_super",
     "header_cursors",
     "link_id",
+    "remove_readings",
+    "renumber",
     "seal",
+    "super_version",
 ]
 
 BLOCK_SIZE = 4096
@@ -45,6 +52,11 @@ SALT_SIZE = 16
 NAME_SIZE = 128
 """Bytes of UTF-8 that the name of a link may have."""
 MAX_BLOCKS = 1 << 32
+SCRATCH_SLOT = 2
+REMOVED_SERIES = 0
+"""Series of a reading that was purged: all its bytes are zeros, only its place remains."""
+VOLATILE_EPOCH = 1 << 31
+"""Epochs from here on belong to rings that only ever lived in memory."""
 
 BLOCK_MAGIC = b"CLGB"
 SUPER_MAGIC = b"CLGS"
@@ -58,13 +70,17 @@ FLAG_SYNCED = 1 << 0
 _HEADER = struct.Struct("<4sIQQIIqIHH16s16Q")
 _CURSORS = struct.Struct("<16Q")
 _CURSORS_AT = 64
-# magic, crc32, format version, zeros, salt, data blocks N, generation, epoch, zeros
-_SUPER = struct.Struct("<4sII4x16sQQI4x")
+# magic, crc32, format version, zeros, salt, data blocks N, generation, epoch, purge under way,
+# purged before
+_SUPER = struct.Struct("<4sII4x16sQQIIQ")
 _LINK = struct.Struct("<QQQ")
 _LINKS_AT = 64
 _NAMES_AT = 512
 _CRC = struct.Struct("<I")
 _CRC_AT = 4
+_VERSION = struct.Struct("<II")
+_NUMBER = struct.Struct("<Q")
+_NUMBER_AT = 8
 
 
 class LinkSlot(NamedTuple):
@@ -91,6 +107,11 @@ class Super:
     generation: int
     epoch: int
     links: tuple[LinkSlot, ...] = (EMPTY_SLOT,) * LINKS
+    purged_before: int = 0
+    """Sequence; whatever is below was removed on request, however it looks on the disk."""
+    purging: bool = False
+    """The removal of all that is below ``purged_before`` is not complete."""
+    version: int = FORMAT_VERSION
 
     def next(self, *, epoch: int, links: tuple[LinkSlot, ...]) -> "Super":
         """Return the super of the next generation, which goes to the other place."""
@@ -168,8 +189,17 @@ def seal(  # noqa: PLR0913 - the fields of the header
     _CRC.pack_into(data, _CRC_AT, zlib.crc32(memoryview(data)[CHECKED_FROM:], seed))
 
 
-def decode_block(data: bytes, seed: int) -> tuple[Block, bytes] | None:
-    """Return the block and its boot id, or None if these bytes are no valid block of this ring."""
+def decode_block(
+    data: bytes, seed: int, version: int = FORMAT_VERSION
+) -> tuple[Block, bytes] | None:
+    """Return the block and its boot id, or None if these bytes are no valid block of this ring.
+
+    All blocks of a ring have the version of its super block.
+    """
+    return _BLOCK_DECODERS[version](data, seed)
+
+
+def _decode_block_1(data: bytes, seed: int) -> tuple[Block, bytes] | None:
     if len(data) != BLOCK_SIZE or data[:4] != BLOCK_MAGIC:
         return None
     head = _HEADER.unpack_from(data, 0)
@@ -191,6 +221,45 @@ def decode_block(data: bytes, seed: int) -> tuple[Block, bytes] | None:
     return block, head[10]
 
 
+_BLOCK_DECODERS = {1: _decode_block_1}
+
+
+def renumber(block: Block, number: int, seed: int) -> None:
+    """Give a valid block another number, and its checksum anew."""
+    data = bytearray(block.data)
+    _NUMBER.pack_into(data, _NUMBER_AT, number)
+    _CRC.pack_into(data, _CRC_AT, zlib.crc32(memoryview(data)[CHECKED_FROM:], seed))
+    block.data, block.number = data, number
+
+
+def remove_readings(block: Block, seed: int, series: Collection[int] | None) -> int:
+    """Zero the readings of these series (None: of all) in the block; return how many those were.
+
+    Their places remain, as series 0, so that no sequence changes. A block that has a number gets
+    its checksum anew.
+    """
+    view = memoryview(block.data).cast("I")
+    low = (HEADER_SIZE + 16) // 4
+    step = READING_SIZE // 4
+    ids = view[low : low + step * block.count : step].tolist()
+    found = [
+        index
+        for index, one in enumerate(ids)
+        if one != REMOVED_SERIES and (series is None or one in series)
+    ]
+    if not found:
+        return 0
+    if not isinstance(block.data, bytearray):
+        block.data = bytearray(block.data)
+    for index in found:
+        at = HEADER_SIZE + index * READING_SIZE
+        block.data[at : at + READING_SIZE] = bytes(READING_SIZE)
+    if block.number >= 0:
+        crc = zlib.crc32(memoryview(block.data)[CHECKED_FROM:], seed)
+        _CRC.pack_into(block.data, _CRC_AT, crc)
+    return len(found)
+
+
 def header_cursors(block: Block) -> tuple[int, ...]:
     """Return the 16 cursors of a valid block."""
     return _CURSORS.unpack_from(block.data, _CURSORS_AT)
@@ -204,11 +273,13 @@ def encode_super(content: Super) -> bytes:
         0,
         SUPER_MAGIC,
         0,
-        FORMAT_VERSION,
+        content.version,
         content.salt,
         content.blocks,
         content.generation,
         content.epoch,
+        content.purging,
+        content.purged_before,
     )
     for place, link in enumerate(content.links):
         at = _LINKS_AT + place * _LINK.size
@@ -220,17 +291,37 @@ def encode_super(content: Super) -> bytes:
     return bytes(data)
 
 
-def decode_super(data: bytes) -> Super | None:
-    """Return the super block, or None if these bytes are none that this version understands."""
+def super_version(data: bytes) -> int | None:
+    """Return the format version of an intact super block, also of one we do not know; else None.
+
+    Magic, checksum and version stand where they are in every version.
+    """
     if len(data) != BLOCK_SIZE or data[:4] != SUPER_MAGIC:
         return None
-    _, crc, version, salt, blocks, generation, epoch = _SUPER.unpack_from(data, 0)
-    if crc != zlib.crc32(memoryview(data)[CHECKED_FROM:]):
+    crc, version = _VERSION.unpack_from(data, _CRC_AT)
+    return version if crc == zlib.crc32(memoryview(data)[CHECKED_FROM:]) else None
+
+
+def decode_super(data: bytes) -> Super | None:
+    """Return the super block, or None if these bytes are none that this version understands."""
+    version = super_version(data)
+    if version not in READABLE_VERSIONS:
         return None
-    if version != FORMAT_VERSION or not 0 < blocks <= MAX_BLOCKS:
+    return _SUPER_DECODERS[version](data)
+
+
+def _decode_super_1(data: bytes) -> Super | None:
+    fields = _SUPER.unpack_from(data, 0)
+    _, _, version, salt, blocks, generation, epoch, purging, purged = fields
+    if not 0 < blocks <= MAX_BLOCKS:
         return None
     links = tuple(_decode_link(data, place) for place in range(LINKS))
-    return Super(salt, blocks, generation, epoch, links)
+    return Super(salt, blocks, generation, epoch, links, purged, bool(purging), version)
+
+
+_SUPER_DECODERS = {1: _decode_super_1}
+READABLE_VERSIONS = frozenset(_SUPER_DECODERS)
+"""A ring of one of these is opened as it stands; each has a fixture in tests/buffer/fixtures."""
 
 
 def _decode_link(data: bytes, place: int) -> LinkSlot:

@@ -3,6 +3,8 @@
 O(log n) reads on a healthy file. What does not fit falls back to reading the whole file.
 """
 
+import contextlib
+import errno
 import logging
 import os
 from collections.abc import Sequence
@@ -10,11 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.buffer.files import BlockFile, Damaged, sync_directory
+from gateway.buffer.head import find_head, scan
 from gateway.buffer.layout import (
     BLOCK_SIZE,
     EMPTY_SLOT,
     FIRST_DATA_SLOT,
     LINKS,
+    READABLE_VERSIONS,
     SALT_SIZE,
     Block,
     LinkSlot,
@@ -23,24 +27,21 @@ from gateway.buffer.layout import (
     decode_super,
     header_cursors,
     seal,
+    super_version,
 )
+from gateway.buffer.resize import resized
 from gateway.buffer.store import OpenFile, Stamp, Store
 
-__all__ = ["RING_FILE", "Recovered", "recover"]
+__all__ = ["MIN_BLOCKS", "RING_FILE", "Recovered", "recover", "size_of"]
 
 logger = logging.getLogger("citylab_gateway.buffer")
 
 RING_FILE = "ring"
 MIN_BLOCKS = 16
-PROBED_SLOTS = 257
-"""An unfinished flush leaves at most so many slots behind the last durable block."""
-MAX_PROBES = 4
-SAMPLED_SLOTS = 64
-"""Evenly spaced slots that are looked at beyond the head, in case a card zeroed a whole area."""
 NEWEST_BLOCKS = 200
 """The cursors are the highest that stand in so many newest blocks."""
-SCAN_BLOCKS = 256
 FIRST_FILL_SLICES = 2
+MAX_UNREADABLE = 64
 
 
 @dataclass(slots=True)
@@ -59,6 +60,12 @@ class Recovered:
     replayed_readings: int = 0
 
 
+def size_of(file: BlockFile) -> int:
+    """Return the full size in bytes of the ring in this file; its length if that is unknown."""
+    content = _newest_super(file, tolerant=True)
+    return file.size() if content is None else (FIRST_DATA_SLOT + content.blocks) * BLOCK_SIZE
+
+
 def recover(  # noqa: PLR0913 - what opening depends on
     directory: Path,
     *,
@@ -67,25 +74,32 @@ def recover(  # noqa: PLR0913 - what opening depends on
     boot_id: bytes,
     open_file: OpenFile,
     damaged: Damaged,
+    tolerant: bool = False,
 ) -> Recovered:
     """Open the ring of this directory, or begin one. OSError if the storage cannot be used.
 
+    ``tolerant``: up to 64 blocks that cannot be read count as damaged instead; all is read then.
+
     ``open_image`` is the block that an earlier process of this boot was filling, or nothing.
     """
-    store = _open_store(directory / RING_FILE, size_bytes, open_file, damaged)
+    store = _open_store(directory / RING_FILE, size_bytes, open_file, damaged, tolerant=tolerant)
     try:
-        return _recover(store, open_image, boot_id)
+        store.finish_purge()
+        if not tolerant:
+            store = resized(store, _blocks_for(size_bytes), open_file, damaged)
+        with store.tolerance(MAX_UNREADABLE if tolerant else 0):
+            return _recover(store, open_image, boot_id, thorough=tolerant)
     except OSError:
         store.close()
         raise
 
 
-def _recover(store: Store, open_image: bytes, boot_id: bytes) -> Recovered:
+def _recover(store: Store, open_image: bytes, boot_id: bytes, *, thorough: bool) -> Recovered:
     result = Recovered(store)
     links = store.content.links
     epoch = store.content.epoch
     result.cursors = _cursors((), links)
-    head = _find_head(store)
+    head = scan(store) if thorough else find_head(store)
     if head is not None:
         result.next_number = store.high = head.number + 1
         newest = _newest_blocks(store)
@@ -96,7 +110,9 @@ def _recover(store: Store, open_image: bytes, boot_id: bytes) -> Recovered:
         result.newest_boot = (head.boot, _boot_id_of(head, store.seed))
     _scrub(store)
     _replay(result, open_image, boot_id, epoch)
-    result.next_sequence = max(result.next_sequence, *result.cursors)
+    result.next_sequence = max(result.next_sequence, *result.cursors, store.content.purged_before)
+    if result.recent and result.recent[-1].end < result.next_sequence:
+        result.recent = []  # the disk knows why readings are missing behind the newest block
     store.write_super(store.content.next(epoch=epoch + 1, links=links))
     store.find_oldest()
     result.oldest_pending = [
@@ -109,42 +125,71 @@ def _recover(store: Store, open_image: bytes, boot_id: bytes) -> Recovered:
 # -- the file and its super block ---------------------------------------------------------------
 
 
-def _open_store(path: Path, size_bytes: int, open_file: OpenFile, damaged: Damaged) -> Store:
-    wanted = max(MIN_BLOCKS, size_bytes // BLOCK_SIZE - FIRST_DATA_SLOT)
+def _blocks_for(size_bytes: int) -> int:
+    return max(MIN_BLOCKS, size_bytes // BLOCK_SIZE - FIRST_DATA_SLOT)
+
+
+def _open_store(
+    path: Path, size_bytes: int, open_file: OpenFile, damaged: Damaged, *, tolerant: bool
+) -> Store:
+    wanted = _blocks_for(size_bytes)
     file = open_file(path)
     try:
-        content = _newest_super(file)
+        content = _newest_super(file, tolerant=tolerant)
         if content is None and file.size() > 0:
             _set_aside(path, file, damaged)
             file = open_file(path)
         if content is None:
-            return _create(path, wanted, open_file, file, damaged)
+            try:
+                return _create(path, wanted, open_file, file, damaged)
+            except OSError:  # what was begun must not be set aside as if it had held something
+                with contextlib.suppress(OSError):
+                    path.unlink()
+                raise
     except OSError:
         file.close()
         raise
-    if content.blocks != wanted:
-        logger.warning(
-            "the ring keeps its size of %d blocks; the configuration asks for %d",
-            content.blocks,
-            wanted,
-        )
     return Store(path, open_file, file, content, damaged)
 
 
-def _newest_super(file: BlockFile) -> Super | None:
-    found = [decode_super(file.pread(BLOCK_SIZE, place * BLOCK_SIZE)) for place in (0, 1)]
-    valid = [content for content in found if content is not None]
+def _newest_super(file: BlockFile, *, tolerant: bool) -> Super | None:
+    """Return the super block that counts; one place is enough if the other cannot be read."""
+    valid: list[Super] = []
+    problem: OSError | None = None
+    for place in (0, 1):
+        try:
+            content = decode_super(file.pread(BLOCK_SIZE, place * BLOCK_SIZE))
+        except OSError as error:
+            if not tolerant:
+                raise
+            problem = error
+            continue
+        if content is not None:
+            valid.append(content)
+    if problem is not None and not valid:
+        raise problem
     return max(valid, key=lambda content: content.generation, default=None)
 
 
 def _set_aside(path: Path, file: BlockFile, damaged: Damaged) -> None:
-    blank = not file.pread(FIRST_DATA_SLOT * BLOCK_SIZE, 0).strip(b"\x00")
+    head = file.pread(FIRST_DATA_SLOT * BLOCK_SIZE, 0)
+    version = super_version(head[:BLOCK_SIZE]) or super_version(head[BLOCK_SIZE : 2 * BLOCK_SIZE])
     file.close()
+    if version is not None and version not in READABLE_VERSIONS:
+        target = damaged.keep_file(path, f"{path.name}.v{version}")
+        logger.error(
+            "%s has format version %d, which this program does not know (it reads %s); it was "
+            "moved to %s, whole, and a new ring was begun",
+            path,
+            version,
+            ", ".join(map(str, sorted(READABLE_VERSIONS))),
+            target,
+        )
+        return
     target = damaged.keep_file(path)
     logger.log(
-        logging.WARNING if blank else logging.ERROR,
-        "%s has no super block that this version understands; it was moved to %s and a new ring "
-        "was begun",
+        logging.ERROR if head.strip(b"\x00") else logging.WARNING,
+        "%s has no intact super block; it was moved to %s and a new ring was begun",
         path,
         target,
     )
@@ -170,80 +215,15 @@ def _create(
     )
     store.write([first])
     for _ in range(FIRST_FILL_SLICES):
-        store.fill()
+        try:
+            store.fill()
+        except OSError as error:  # it is tried again while the daemon runs
+            if error.errno != errno.ENOSPC:
+                raise
+            break
     store.write_super(content)
     sync_directory(path.parent)
     return store
-
-
-# -- the newest block ---------------------------------------------------------------------------
-
-
-def _find_head(store: Store) -> Block | None:
-    """Return the block with the highest number, None if there is no valid block at all."""
-    first = _slot(store, 0)
-    if first is None:
-        return _scan(store)
-    lap = first.number // store.blocks
-    head = first
-    low, high = 1, store.blocks
-    while low < high:  # the last slot that was written in the same lap as slot 0
-        middle = (low + high) // 2
-        block = _slot(store, middle)
-        if block is not None and block.number // store.blocks == lap:
-            head, low = block, middle + 1
-        else:
-            high = middle
-    for _ in range(MAX_PROBES):
-        behind = _best(store, head.number + 1, min(PROBED_SLOTS, store.blocks - 1))
-        if behind is None or behind.number < head.number:
-            break
-        head = behind
-    else:
-        return _scan(store)
-    if _anything_newer(store, head):
-        logger.warning("the ring does not look as it should; reading all of it")
-        return _scan(store)
-    return head
-
-
-def _slot(store: Store, slot: int) -> Block | None:
-    return next(block for block, _ in store.slots(slot, 1))
-
-
-def _best(store: Store, slot: int, count: int) -> Block | None:
-    """Return the valid block with the highest number among these slots, around the end."""
-    best = None
-    while count > 0:
-        slot %= store.blocks
-        part = min(count, store.blocks - slot)
-        for block, _ in store.slots(slot, part):
-            if block is not None and (best is None or block.number > best.number):
-                best = block
-        slot += part
-        count -= part
-    return best
-
-
-def _anything_newer(store: Store, head: Block) -> bool:
-    """Look at slots spread over what should be older than the head."""
-    begin = head.number % store.blocks + PROBED_SLOTS
-    room = store.blocks - begin
-    if room <= 0:
-        return False
-    even = {begin + room * step // SAMPLED_SLOTS for step in range(SAMPLED_SLOTS)}
-    doubling = {begin + (1 << power) for power in range(room.bit_length() - 1)}
-    blocks = (_slot(store, slot) for slot in sorted(even | doubling))
-    return any(block is not None and block.number > head.number for block in blocks)
-
-
-def _scan(store: Store) -> Block | None:
-    head = None
-    for begin in range(0, store.blocks, SCAN_BLOCKS):
-        best = _best(store, begin, min(SCAN_BLOCKS, store.blocks - begin))
-        if best is not None and (head is None or best.number > head.number):
-            head = best
-    return head
 
 
 # -- what the newest blocks say -----------------------------------------------------------------

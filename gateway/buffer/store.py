@@ -8,22 +8,26 @@ import contextlib
 import errno
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gateway.buffer.batch import DropReason
-from gateway.buffer.files import BlockFile, Damaged
+from gateway.buffer.files import BlockFile, Damaged, Placed
 from gateway.buffer.layout import (
     BLOCK_SIZE,
     FIRST_DATA_SLOT,
     HEADER_SIZE,
+    READING_SIZE,
+    REMOVED_SERIES,
+    SCRATCH_SLOT,
     Block,
     Super,
     block_seed,
     decode_block,
     decode_super,
     encode_super,
+    remove_readings,
 )
 
 __all__ = ["Ahead", "Hole", "Oldest", "OpenFile", "Stamp", "Store"]
@@ -82,7 +86,8 @@ class Oldest:
 
     number: int
     sequence: int
-    stamp: Stamp
+    stamp: Stamp | None
+    """None if all readings of its block were removed."""
 
 
 class Store:
@@ -91,25 +96,32 @@ class Store:
     def __init__(
         self, path: Path, open_file: OpenFile, file: BlockFile, content: Super, damaged: Damaged
     ) -> None:
-        self._path = path
+        self.path = path
         self._open_file = open_file
         self._file = file
-        self._damaged = damaged
+        self.damaged = damaged
         self._bad_numbers: set[int] = set()
         self._forgiving = False
         self._unreadable: OSError | None = None
+        self._begins_at = 0
+        self._allowance = 0
+        self._unsure: set[int] = set()
+        """Slots that a purge wrote and whose sync failed: what is read there may not be durable."""
+        self._unreadable_slots: set[int] = set()
         self.content = content
         self.blocks = content.blocks
         self.seed = block_seed(content.salt)
         self.high = 0
         self.oldest: Oldest | None = None
+        self.begun_anew = False
+        """The file is another one than it was, and what memory still has is not in it yet."""
         self.written_bytes = 0
         self.damaged_blocks = 0
 
     @property
     def low(self) -> int:
         """Lowest block number that was not overwritten."""
-        return max(0, self.high - self.blocks)
+        return max(0, self.high - self.blocks, self._begins_at)
 
     @property
     def max_unsynced(self) -> int:
@@ -119,7 +131,7 @@ class Store:
     # -- writing ----------------------------------------------------------------------------
 
     def write(self, blocks: Sequence[Block]) -> None:
-        """Write sealed blocks with consecutive numbers to their slots; durable after ``sync``."""
+        """Write sealed blocks with rising numbers to their slots; durable after ``sync``."""
         for run in self._runs(blocks):
             self.high = max(self.high, run[-1].number + 1)
             data = b"".join(block.data for block in run)
@@ -128,20 +140,69 @@ class Store:
     def sync(self) -> None:
         """Return when all that was written is on the device."""
         self._file.sync()
+        self.begun_anew = False
+
+    @property
+    def in_place(self) -> bool:
+        """The path still leads to the file that is open. OSError if that cannot be told."""
+        return not isinstance(self._file, Placed) or self._file.in_place()
 
     def reopen(self) -> None:
         """Take a new file descriptor after an error: the old one may never tell the truth again.
 
-        A file that somebody removed meanwhile begins anew with this ring's super block.
+        A file that was removed, or replaced by another, begins anew with this ring's super block:
+        then ``begun_anew`` is set, and what memory still has is to be written again.
         """
-        file = self._open_file(self._path)
+        replaced = not self.in_place
+        file = self._open_file(self.path)
+        try:
+            found = self._own_super(file)
+            if replaced and found is None:
+                file = self._cleared(file)
+        except OSError:
+            file.close()
+            raise
         with contextlib.suppress(OSError):
             self._file.close()
         self._file = file
-        supers = (decode_super(file.pread(BLOCK_SIZE, at)) for at in (0, BLOCK_SIZE))
-        if not any(found is not None and found.salt == self.content.salt for found in supers):
-            logger.error("the ring file is not the one that was opened; what it held is lost")
-            self.write_super(self.content)
+        if replaced:
+            logger.error(
+                "the ring file was removed or replaced; a new one begins with what memory still has"
+            )
+            self._begin_anew(copy_of_ours=found is not None)
+        if replaced or found is None:
+            generation = max(self.content.generation, found.generation if found else 0) + 1
+            self.write_super(replace(self.content, generation=generation))
+
+    def _begin_anew(self, *, copy_of_ours: bool) -> None:
+        self.begun_anew = True
+        self.oldest = None
+        self._bad_numbers.clear()
+        if not copy_of_ours:  # of an earlier copy of this ring, what it holds stays readable
+            self._begins_at = self.high
+
+    def write_again(self, blocks: Sequence[Block]) -> None:
+        """Bring sealed blocks that were durable in the lost file to the new one."""
+        kept = [block for block in blocks if block.number >= max(0, self.high - self.blocks)]
+        if kept:
+            self.write(kept)
+            self._begins_at = min(self._begins_at, kept[0].number)
+
+    def _own_super(self, file: BlockFile) -> Super | None:
+        """Return the newest super block of this very ring, None if the file is not of this ring."""
+        found = (decode_super(file.pread(BLOCK_SIZE, at)) for at in (0, BLOCK_SIZE))
+        own = [one for one in found if one is not None and one.salt == self.content.salt]
+        return max(own, key=lambda one: one.generation, default=None)
+
+    def _cleared(self, file: BlockFile) -> BlockFile:
+        """Return an empty file at our path; a strange one that may hold readings is kept aside."""
+        if file.size() > self._offset(0):
+            file.close()
+            target = self.damaged.keep_file(self.path)
+            logger.error("the file in the place of the ring was moved to %s", target)
+            file = self._open_file(self.path)
+        file.pwrite(bytes(self._offset(0)), 0)
+        return file
 
     def write_super(self, content: Super) -> None:
         """Write the super block to both places, one durable before the other is touched.
@@ -169,9 +230,91 @@ class Store:
         self._file.sync()
         return True
 
+    @contextlib.contextmanager
+    def tolerance(self, blocks: int) -> Iterator[None]:
+        """Take up to so many blocks that cannot be read as damaged, for the time being."""
+        self._allowance = blocks
+        try:
+            yield
+        finally:
+            self._allowance = 0
+            self._unreadable_slots.clear()
+
+    def purge(self, number: int, count: int, series: Collection[int]) -> int:
+        """Remove the readings of these series from so many blocks; return how many there were.
+
+        Each block goes to the scratch block first, durable: a power cut leaves the old block, or
+        the new one, or a torn one and the new one beside it.
+        """
+        removed = 0
+        for _, block, _ in self.run(number, count):
+            if block is None:
+                continue
+            slot = block.number % self.blocks
+            found = remove_readings(block, self.seed, series)
+            if not found and slot not in self._unsure:
+                continue
+            self._unsure.add(slot)
+            for target in (SCRATCH_SLOT - FIRST_DATA_SLOT, slot):
+                self._write(bytes(block.data), self._offset(target))
+                self._file.sync()
+            self._unsure.remove(slot)
+            removed += found
+        return removed
+
+    def purge_slots(self, first: int, count: int) -> int:
+        """Remove all readings from neighbouring slots, at once, and what is not valid there.
+
+        ``content.purged_before`` has to say so already: then a torn block is just a removed one.
+        """
+        removed = 0
+        for slot, (block, data) in enumerate(self.slots(first, count), first):
+            if block is None:
+                if data.strip(b"\x00"):
+                    self._write(ZERO_BLOCK, self._offset(slot))
+            elif block.end <= self.content.purged_before:
+                removed += remove_readings(block, self.seed, None)
+                self._write(bytes(block.data), self._offset(slot))
+        self._file.sync()
+        return removed
+
+    def end_purge(self) -> None:
+        """Clear the scratch block, so that no power cut brings back what stands there."""
+        self._write(ZERO_BLOCK, SCRATCH_SLOT * BLOCK_SIZE)
+        self._file.sync()
+        if self.oldest is not None:
+            self.oldest = None
+            self.find_oldest()
+
+    def finish_purge(self) -> None:
+        """Complete, when opening, what a power cut interrupted."""
+        data = self._file.pread(BLOCK_SIZE, SCRATCH_SLOT * BLOCK_SIZE)
+        decoded = decode_block(data, self.seed, self.content.version)
+        if decoded is not None:
+            slot = decoded[0].number % self.blocks
+            present, old = next(self.slots(slot, 1))
+            if old != data and (present is None or present.number == decoded[0].number):
+                self._write(data, self._offset(slot))
+                self._file.sync()
+        if data.strip(b"\x00"):
+            self.end_purge()
+        if self.content.purging:
+            for first in range(0, self.blocks, MAX_UNSYNCED_BLOCKS):
+                self.purge_slots(first, min(MAX_UNSYNCED_BLOCKS, self.blocks - first))
+            self.content = replace(self.content, purging=False)
+
+    @property
+    def free(self) -> int:
+        """Bytes that the file system has to spare."""
+        return self._file.free()
+
+    def blank(self) -> None:
+        """Begin an empty file: no super block yet."""
+        self._file.pwrite(bytes(self._offset(0)), 0)
+
     def scrub(self, slot: int, data: bytes) -> None:
         """Zero a slot that holds no valid block, so that no accident can complete it later."""
-        self._damaged.keep(f"block-slot-{slot}", data)
+        self.damaged.keep(f"block-slot-{slot}", data)
         self._write(ZERO_BLOCK, self._offset(slot))
 
     def close(self) -> None:
@@ -185,7 +328,7 @@ class Store:
         raw = self._pread(first, count)
         for place in range(count):
             data = raw[place * BLOCK_SIZE : (place + 1) * BLOCK_SIZE]
-            decoded = decode_block(data, self.seed)
+            decoded = decode_block(data, self.seed, self.content.version)
             if decoded is not None and decoded[0].number % self.blocks == first + place:
                 yield decoded[0], data
             else:
@@ -262,13 +405,20 @@ class Store:
         try:
             return self._file.pread(count * BLOCK_SIZE, self._offset(first))
         except OSError as error:
-            if not self._forgiving:
+            if not (self._forgiving or self._allowance):
                 raise
             self._unreadable = error
         if count == 1:
+            if self._allowance:
+                self._note_unreadable(first)
             return b""
         parts = (self._pread(slot, 1) for slot in range(first, first + count))
         return b"".join(part.ljust(BLOCK_SIZE, b"\x00") for part in parts)
+
+    def _note_unreadable(self, slot: int) -> None:
+        self._unreadable_slots.add(slot)
+        if len(self._unreadable_slots) > self._allowance:
+            raise self._unreadable or OSError(errno.EIO, os.strerror(errno.EIO))
 
     def _write(self, data: bytes, offset: int) -> None:
         self._file.pwrite(data, offset)
@@ -277,7 +427,11 @@ class Store:
     def _runs(self, blocks: Sequence[Block]) -> Iterator[Sequence[Block]]:
         begin = 0
         for index in range(1, len(blocks) + 1):
-            if index == len(blocks) or blocks[index].number % self.blocks == 0:
+            if (
+                index == len(blocks)
+                or blocks[index].number % self.blocks == 0
+                or blocks[index].number != blocks[index - 1].number + 1
+            ):
                 yield blocks[begin:index]
                 begin = index
 
@@ -311,7 +465,8 @@ class Store:
     def _hole(self, position: int, before: Block | None, memory: tuple[int, int]) -> Ahead:
         """Say how far the readings are missing from ``position`` on, and why."""
         until, until_number = memory
-        reason: DropReason = "overwritten"
+        cut_off = self._begins_at > max(0, self.high - self.blocks)
+        reason: DropReason = "corrupt" if cut_off else "overwritten"
         after = None
         missing: list[tuple[int, bytes]] = []
         for number, block, data in self._from(self.low if before is None else before.number + 1):
@@ -324,6 +479,9 @@ class Store:
                     reason = "corrupt"
         if after is None and self._unreadable is not None:
             raise self._unreadable
+        if position < self.content.purged_before:
+            last = min(until, after.first if after else until, self.content.purged_before) - 1
+            return Ahead(hole=Hole(position, last, "purged"))
         for number, data in missing:
             self._note_damage(number, data)
         last = until - 1 if after is None else min(after.first, until) - 1
@@ -331,8 +489,8 @@ class Store:
             position,
             last,
             reason,
-            _stamp(before, before.count - 1) if before is not None and before.count else None,
-            _stamp(after, 0) if after is not None and after.count else None,
+            None if before is None else _stamp(before, before.count - 1),
+            None if after is None else _stamp(after, 0),
         )
         return Ahead(hole=hole, next_number=-1 if after is None else after.number)
 
@@ -344,10 +502,17 @@ class Store:
         self.damaged_blocks += 1
         logger.error("block %d of the ring cannot be read; its readings are lost", number)
         if data.strip(b"\x00"):
-            self._damaged.keep(f"block-{number}", data)
+            self.damaged.keep(f"block-{number}", data)
 
 
-def _stamp(block: Block, index: int) -> Stamp:
-    at = (HEADER_SIZE // 8) + 3 * index
-    time_ns = memoryview(block.data).cast("q")[at]
+def _stamp(block: Block, index: int) -> Stamp | None:
+    """Date one reading; where that was removed, the next one of the block, or the one before."""
+    view = memoryview(block.data)
+    at, step = (HEADER_SIZE + 16) // 4, READING_SIZE // 4
+    series = view.cast("I")[at : at + step * block.count : step].tolist()
+    order = (*range(max(index, 0), block.count), *range(index - 1, -1, -1))
+    found = next((one for one in order if series[one] != REMOVED_SERIES), None)
+    if found is None:
+        return None
+    time_ns = view.cast("q")[(HEADER_SIZE // 8) + 3 * found]
     return Stamp(block.boot, time_ns, block.offset_ns, block.synced)

@@ -4,7 +4,9 @@ import asyncio
 import errno
 import random
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from gateway.buffer import Batch, Buffer, BufferSettings, Gap, Reader
 from gateway.buffer.layout import BLOCK_SIZE, FIRST_DATA_SLOT
@@ -154,9 +156,12 @@ async def open_buffer(
     blocks: int = 64,
     clock: Clock | None = None,
     open_file: OpenFile | None = None,
+    **changes: Any,
 ) -> Buffer:
+    """Open a buffer in a folder; ``changes`` are settings that differ from the usual."""
     more = {} if open_file is None else {"open_file": open_file}
-    return await Buffer.open(settings_for(folder, blocks), clock or HandClock(), **more)
+    settings = replace(settings_for(folder, blocks), **changes)
+    return await Buffer.open(settings, clock or HandClock(), **more)
 
 
 async def abandon(buffer: Buffer) -> None:

@@ -334,23 +334,6 @@ async def test_opening_survives_a_disk_that_only_answers_with_errors(
     await buffer.close()
 
 
-async def test_a_ring_file_that_was_removed_is_begun_anew(tmp_path: Path) -> None:
-    buffer = await open_buffer(tmp_path)
-    link = buffer.reader(LINK)
-    append(buffer, 10)
-    await buffer.flush()
-    ring = settings_for(tmp_path).directory / "ring"
-    await asyncio.to_thread(ring.unlink)
-    await buffer._worker.call(buffer._store.reopen)
-    append(buffer, 10)
-    await buffer.flush()
-    await abandon(buffer)
-    buffer = await open_buffer(tmp_path)
-    items = await drain(buffer.reader(link.name))
-    assert sequences(items) == list(range(10, 20))
-    await buffer.close()
-
-
 async def test_a_really_full_file_system(tmp_path: Path) -> None:
     """/dev/full answers each write with ENOSPC, as a full disk does."""
 
