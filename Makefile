@@ -26,5 +26,14 @@ bench:  ## the benchmarks: figures and ratios, no judgement; ARGS="bench_end_to_
 	@scripts/setup dev
 	@scripts/bench $(ARGS)
 
+STATES ?= 10000
+SEED ?= 1
+STATE ?= -1
+KILLS ?= 0
+.PHONY: crash
+crash:  ## power cuts on a fake disk: STATES=100000 SEED=7, replay one with STATE=5; kill -9: KILLS=200
+	@scripts/setup dev
+	@$(VENV)/bin/python -m tests.crash.run --states $(STATES) --seed $(SEED) --state $(STATE) --kills $(KILLS) $(ARGS)
+
 lock:  ## write the lock files anew
 	@scripts/lock --upgrade
