@@ -19,6 +19,7 @@ COMMANDS = {
     "run": "the daemon: read the sensors, keep the readings, forward them",
     "check": "validate a configuration and say what would run",
     "reload": "let the running daemon apply its changed configuration",
+    "buffer": "the ring buffer: stat, check, export, purge",
     "demo": "simulated sensors and brokers, the whole path, nothing to set up",
     "drivers": "list the drivers that are installed",
 }
