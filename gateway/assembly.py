@@ -125,6 +125,8 @@ def buffer_settings(section: BufferSection) -> BufferSettings:
         runtime_directory=section.runtime_directory,
         size_bytes=section.size,
         flush_interval_s=section.flush_interval,
+        flush_interval_max_s=max(section.flush_interval, section.flush_interval_max),
+        persist=section.persist,
         open_interval_s=section.open_interval,
     )
 

@@ -12,11 +12,23 @@ from typing import Any, ParamSpec
 from gateway import __version__
 from gateway.assembly import Prepared, buffer_settings, format_context, may_know, prepare
 from gateway.buffer import Buffer
+from gateway.buffer.ring import COMPILED
 from gateway.clock import Clock
 from gateway.config.diff import Changes, diff
 from gateway.config.load import load
 from gateway.config.model import BrokerSection, Configuration, HttpSection
-from gateway.control import ReloadResult, announce, withdraw, write_reload
+from gateway.control import (
+    PURGE,
+    PURGE_SIGNAL,
+    PurgeRequest,
+    PurgeResult,
+    ReloadResult,
+    announce,
+    take_purge,
+    withdraw,
+    write_purge,
+    write_reload,
+)
 from gateway.errors import ConfigError, ConfigErrors
 from gateway.intake import Intake
 from gateway.observe import (
@@ -72,6 +84,7 @@ class Daemon:
         self._reloads = Reloads()
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
+        self._purge = asyncio.Event()
 
     async def run(self) -> None:
         """Start everything, serve until told to stop, stop everything, with all flushed."""
@@ -81,6 +94,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+        loop.add_signal_handler(PURGE_SIGNAL, self._purge.set)
         configuration = self._configuration
         prepared = await self._prepare(
             configuration,
@@ -90,7 +104,7 @@ class Daemon:
         self._buffer = await Buffer.open(buffer_settings(configuration.buffer), self._clock)
         self._buffer.on_flush = self._flush_watch.observe_flush
         runtime = configuration.buffer.runtime_directory
-        await _leave_word(announce, runtime, self._path)
+        await _leave_word(announce, runtime, self._path, requests=(PURGE,))
         try:
             with Notifier.from_environment() as notifier:
                 async with Supervisor() as self._tasks:
@@ -119,7 +133,10 @@ class Daemon:
         self._tasks.start("buffer", self._buffer.run)
         self._tasks.start("clock", self._watch_clock)
         self._tasks.start("loop-lag", self._loop_lag.run)
+        self._tasks.start("purge", self._take_purges)
         self._tasks.start("watchdog", watchdog.run)
+        for section in self._configuration.broker:
+            self._links.rename(section)
         for name in set(self._buffer.readers) - {each.name for each in self._configuration.broker}:
             self._links.forget(name)
         for sensor in prepared.sensors.values():
@@ -131,12 +148,13 @@ class Daemon:
         if self._configuration.http is not None:
             await self._http_tried.wait()
         LOGGER.info(
-            "citylab-gateway %s is ready: %d sensors, %d brokers, boot %d, epoch %d",
+            "citylab-gateway %s is ready: %d sensors, %d brokers, boot %d, epoch %d, ring %s",
             __version__,
             len(prepared.sensors),
             len(prepared.brokers),
             self._buffer.boot,
             self._buffer.epoch,
+            "compiled" if COMPILED else "interpreted",
         )
         notifier.ready(document_summary(status_document(self.view())))
 
@@ -214,14 +232,16 @@ class Daemon:
     def view(self) -> View:
         """Return references to everything that metrics and status show."""
         scanner = self._sensors.scanner
+        section = self._configuration.buffer
         return View(
             version=__version__,
             gateway=self._configuration.gateway.id,
             started_ns=self._started_ns,
             boot=self._buffer.boot,
+            compiled=COMPILED,
             clock=self._clock,
             buffer=self._buffer.stats,
-            flush_interval_s=self._configuration.buffer.flush_interval,
+            flush_interval_s=max(section.flush_interval, section.flush_interval_max),
             flush_watch=self._flush_watch,
             loop_lag=self._loop_lag,
             links={
@@ -233,6 +253,31 @@ class Daemon:
             task_restarts=self._tasks.restarts,
             reloads=self._reloads,
         )
+
+    async def _take_purges(self) -> None:
+        """Do what ``buffer purge`` asks for, for ever."""
+        loop = asyncio.get_running_loop()
+        runtime = self._configuration.buffer.runtime_directory
+        while True:
+            await self._purge.wait()
+            self._purge.clear()
+            try:
+                request = await loop.run_in_executor(None, take_purge, runtime)
+            except OSError as error:
+                LOGGER.warning("a request to purge cannot be taken: %s", error)
+                continue
+            if request is not None:
+                await _leave_word(write_purge, runtime, await self._do_purge(request))
+
+    async def _do_purge(self, request: PurgeRequest) -> PurgeResult:
+        """Remove the readings, and make the sensors ask for their series ids again."""
+        try:
+            removed = await self._buffer.purge(request.sensor)
+        except OSError as error:
+            LOGGER.warning("the purge that was asked for failed: %s", error)
+            return PurgeResult(request.id, 0, str(error))
+        self._sensors.intake.forget_series(request.sensor)
+        return PurgeResult(request.id, removed)
 
     async def _prepare(
         self, configuration: Configuration, sensors: Iterable[str], brokers: Iterable[str]
@@ -278,12 +323,7 @@ class Daemon:
         for sensor in prepared.sensors.values():
             self._sensors.add(sensor)
         await self._sensors.scan(new.bluetooth, anew="bluetooth" in changes.sections)
-        for name in {*changes.brokers_removed, *prepared.brokers} & self._links.links.keys():
-            await self._links.remove(name)
-        for name in changes.brokers_removed:
-            self._links.forget(name)
-        for broker in prepared.brokers.values():
-            self._links.add(broker, format_context(self._configuration))
+        await self._apply_brokers(changes, prepared)
         if "http" in changes.sections:
             if old.http is not None:
                 await self._tasks.stop(HTTP)
@@ -295,6 +335,17 @@ class Daemon:
         except OSError as error:
             LOGGER.warning("the cursors cannot be stored now: %s", error.strerror)
         return _change_lines(changes) or ["nothing has changed"]
+
+    async def _apply_brokers(self, changes: Changes, prepared: Prepared) -> None:
+        identity = format_context(self._configuration)
+        for name in {*changes.brokers_removed, *prepared.brokers} & self._links.links.keys():
+            await self._links.remove(name)
+        for broker in prepared.brokers.values():
+            self._links.rename(broker.section)
+        for name in set(changes.brokers_removed) & self._buffer.readers.keys():
+            self._links.forget(name)
+        for broker in prepared.brokers.values():
+            self._links.add(broker, identity)
 
 
 async def _leave_word(write: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:

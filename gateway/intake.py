@@ -140,6 +140,16 @@ class Intake:
         """Forget a sensor's filters and counts; its readings stay in the ring."""
         del self._sensors[name]
 
+    def forget_series(self, sensor: str | None) -> None:
+        """Ask for the series ids of a sensor (None: of all) anew, because they were purged.
+
+        Filters begin anew, too, and the live view is empty until the next reading.
+        """
+        for name, state in self._sensors.items():
+            if sensor in (None, name):
+                state.channels.clear()
+                state.stats.live.clear()
+
     def accept(self, sensor: str, outcomes: Iterable[Outcome], received_ns: int) -> None:
         """Judge and store what one read of one sensor gave.
 

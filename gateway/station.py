@@ -121,6 +121,14 @@ class LinkSide:
         await self._tasks.stop(f"{LINK}{name}")
         del self.links[name]
 
+    def rename(self, section: BrokerSection) -> None:
+        """Let a broker take over the cursor of its previous name, if that is still there."""
+        readers = self._buffer.readers
+        old = section.previous_name
+        if old is not None and old in readers and section.name not in readers:
+            self._buffer.rename_reader(old, section.name)
+            LOGGER.info("broker %s goes on where %s was", section.name, old)
+
     def forget(self, name: str) -> None:
         """Free the cursor of a broker that is configured no more."""
         pending = self._buffer.readers[name].pending

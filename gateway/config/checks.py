@@ -24,8 +24,9 @@ from gateway.quantities import registry
 __all__ = ["check"]
 
 P3_REASON = (
-    "is refused in this version: it is data of a household or a person, and its retention cannot "
-    'be enforced yet; a meter that is no dwelling\'s is not P3: say so with privacy = "P0"'
+    "is refused in this version: it is data of a household or a person, and not all of the rules "
+    "for that are built yet; a meter that is no dwelling's is not P3: say so with "
+    'privacy = "P0"'
 )
 WILDCARDS = "*?["
 PLACEHOLDER = re.compile(r"[{}][^{}]*}?")

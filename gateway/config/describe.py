@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from gateway.config.installed import DriverLookup
-from gateway.config.model import BrokerSection, Configuration, SensorSection
+from gateway.config.model import BrokerSection, BufferSection, Configuration, SensorSection
 from gateway.config.units import duration_text, size_text
 from gateway.driver import Driver, driver_class
 from gateway.filters import filters_for
@@ -40,9 +40,17 @@ def _gateway_lines(configuration: Configuration) -> list[str]:
         listening = f"http on {http.listen}" + (", with token" if http.token_file else "")
     return [
         f"gateway {gateway.id} of {gateway.tenant}",
-        f"{ring}; a power cut costs at most {duration_text(buffer.flush_interval)}",
+        f"{ring}; a power cut costs at most {_loss(buffer)}",
         listening,
     ]
+
+
+def _loss(buffer: BufferSection) -> str:
+    """Return what may be lost; an idle gateway flushes later, when hardly anything waits."""
+    text = duration_text(buffer.flush_interval)
+    if buffer.flush_interval_max > buffer.flush_interval:
+        text += f", idle {duration_text(buffer.flush_interval_max)}"
+    return text
 
 
 def _privacy(sensor: SensorSection, driver: type[Driver] | None) -> PrivacyClass:

@@ -172,6 +172,18 @@ class BufferSection(_Section):
         le=60.0,
         description="At most so much is lost at a power cut (and one flush).",
     )
+    flush_interval_max: Duration = Field(
+        default=30.0,
+        ge=0.1,
+        le=300.0,
+        description="An idle gateway, with hardly a reading in between, waits up to so long and "
+        "spares the card; flush_interval wins if that is longer.",
+    )
+    persist: Literal["all", "unacknowledged"] = Field(
+        default="all",
+        description="unacknowledged: what every broker has acknowledged before a flush is not "
+        "written at all. Nearly no wear, but nothing to look up on the box either.",
+    )
     open_interval: Duration = Field(
         default=0.25,
         ge=0.05,
@@ -411,6 +423,11 @@ class BrokerSection(_Section):
 
     name: Slug = Field(
         description="Its name for ever: its place in the ring goes by it.", examples=["aarhus"]
+    )
+    previous_name: Slug | None = Field(
+        default=None,
+        description="After a change of name: the old one, whose place in the ring it takes over.",
+        examples=["aarhus-old"],
     )
     url: Annotated[str, AfterValidator(_broker_url)] = Field(
         description="mqtts://host:8883, or mqtt://host:1883 together with insecure = true.",

@@ -182,4 +182,5 @@ def reloads(view: View) -> Iterator[Sample]:
 
 
 def build_info(view: View) -> Iterator[Sample]:
-    yield (word(view.gateway), word(view.version), platform.python_version()), 1.0
+    ring = "compiled" if view.compiled else "interpreted"
+    yield (word(view.gateway), word(view.version), platform.python_version(), ring), 1.0

@@ -54,8 +54,8 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         _P + "build_info",
         "gauge",
-        ("gateway", "version", "python"),
-        "Always 1: the id of this gateway and what runs on it.",
+        ("gateway", "version", "python", "ring"),
+        "Always 1: the id of this gateway and what runs on it; its ring is compiled or not.",
         build_info,
     ),
     Metric(
@@ -99,7 +99,7 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         ("link", "reason"),
         "Readings this link will never get: overwritten in the ring, withheld by policy, "
-        "rejected by the broker, or corrupt on disk.",
+        "rejected by the broker, corrupt on disk, expired, or purged on request.",
         link_dropped,
     ),
     Metric(
@@ -392,6 +392,22 @@ METRICS: tuple[Metric, ...] = (
         (),
         "Bytes written to the disk.",
         of_buffer(lambda buffer: buffer.written_bytes),
+    ),
+    Metric(
+        _P + "buffer_written_bytes_per_reading",
+        "gauge",
+        (),
+        "Bytes written to the ring for each reading that was written, since this process started; "
+        "absent before the first one.",
+        one(lambda view: view.buffer.bytes_per_reading),
+    ),
+    Metric(
+        _P + "buffer_written_bytes_per_day",
+        "gauge",
+        (),
+        "Bytes written to the ring a day, at the mean rate since this process started; absent in "
+        "its first minute.",
+        one(lambda view: view.buffer.bytes_per_day),
     ),
     Metric(
         _P + "buffer_damaged_blocks_total",

@@ -31,8 +31,15 @@ __all__ = [
     "View",
 ]
 
-DropReason = Literal["overwritten", "policy", "rejected", "corrupt"]
-DROP_REASONS: tuple[DropReason, ...] = ("overwritten", "policy", "rejected", "corrupt")
+DropReason = Literal["overwritten", "policy", "rejected", "corrupt", "expired", "purged"]
+DROP_REASONS: tuple[DropReason, ...] = (
+    "overwritten",
+    "policy",
+    "rejected",
+    "corrupt",
+    "expired",
+    "purged",
+)
 
 
 class ClockFigures(Protocol):
@@ -73,6 +80,10 @@ class BufferFigures(Protocol):
     def unflushed_readings(self) -> int: ...
     @property
     def written_bytes(self) -> int: ...
+    @property
+    def bytes_per_reading(self) -> float | None: ...
+    @property
+    def bytes_per_day(self) -> float | None: ...
     @property
     def damaged_blocks(self) -> int: ...
     @property
@@ -231,9 +242,12 @@ class View:
     started_ns: int
     """Boot ns at which this process started."""
     boot: int
+    compiled: bool = False
+    """The hot part of the ring runs compiled."""
     clock: ClockFigures
     buffer: BufferFigures
     flush_interval_s: float
+    """The longest time that a flush may wait for."""
     flush_watch: FlushWatch
     loop_lag: LoopLag
     links: Mapping[str, LinkView]

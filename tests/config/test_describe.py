@@ -40,7 +40,7 @@ def test_the_plan_says_who_gets_what_and_what_is_withheld() -> None:
     }
     assert plan(document) == [
         "gateway dokk1 of aarhus",
-        "ring of 64 MiB in /var/lib/citylab-gateway; a power cut costs at most 2 s",
+        "ring of 64 MiB in /var/lib/citylab-gateway; a power cut costs at most 2 s, idle 30 s",
         "http on 127.0.0.1:9469",
         "sensor air-roof: sds011 at /dev/ttyUSB0, privacy P0",
         "  measures air.pm25, filtered by range, deadband",
@@ -73,7 +73,7 @@ def test_the_plan_says_who_gets_what_and_what_is_withheld() -> None:
 def test_the_least_says_what_is_missing() -> None:
     assert plan({"gateway": {"id": "dokk1"}}) == [
         "gateway dokk1 of citylab",
-        "ring of 256 MiB in /var/lib/citylab-gateway; a power cut costs at most 5 s",
+        "ring of 256 MiB in /var/lib/citylab-gateway; a power cut costs at most 5 s, idle 30 s",
         "nothing listens",
         "no sensor: nothing will be measured",
         "no broker: readings stay in the ring",

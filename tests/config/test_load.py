@@ -86,7 +86,8 @@ def test_each_problem_names_the_file_it_stands_in(tmp_path: Path) -> None:
         ),
         (
             "gateway.d/30-buffer.toml: buffer.brightness: unknown key; "
-            "allowed: directory, runtime_directory, size, flush_interval, open_interval"
+            "allowed: directory, runtime_directory, size, flush_interval, flush_interval_max, "
+            "persist, open_interval"
         ),
     ]
 

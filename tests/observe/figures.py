@@ -28,6 +28,8 @@ class Buffer:
     last_flush_s: float = 0.004
     unflushed_readings: int = 12
     written_bytes: int = 3_000_000
+    bytes_per_reading: float | None = 600.0
+    bytes_per_day: float | None = 72_000_000.0
     damaged_blocks: int = 0
     degraded: bool = False
     degraded_reason: str = ""

@@ -10,10 +10,12 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+import gateway.buffer as ring
 from gateway.observe import FlushWatch, MetricsPage
 from gateway.observe.flush_watch import BUCKETS_S
 from gateway.observe.metric_page import reference_page
 from gateway.observe.metric_table import FLUSH_SECONDS, METRICS
+from gateway.observe.view import DROP_REASONS
 from gateway.observe.words import MAX_WORDS
 from gateway.reading import FAULT_KINDS
 from tests.observe.figures import Room
@@ -87,7 +89,7 @@ def test_accepted_is_acknowledged_and_pending_and_dropped(room: Room) -> None:
             for (name, labels), value in found.items()
             if name == prefix + "dropped_readings_total" and dict(labels)["link"] == link
         ]
-        assert len(dropped) == 4, (
+        assert len(dropped) == len(DROP_REASONS), (
             "all reasons are there from the start, so that rates see the first"
         )
         assert found[prefix + "accepted_readings_total", here] == (
@@ -192,6 +194,18 @@ def test_foreign_words_are_bounded_and_nothing_is_lost(room: Room) -> None:
     ]
     assert len(counts) == MAX_WORDS
     assert sum(counts) == 1000
+
+
+def test_all_drop_reasons_of_the_ring_are_shown() -> None:
+    assert ring.DROP_REASONS == DROP_REASONS
+
+
+def test_wear_is_shown_once_it_is_known(room: Room) -> None:
+    found = samples(room)
+    assert found["citylab_gateway_buffer_written_bytes_per_reading", ()] == 600
+    assert found["citylab_gateway_buffer_written_bytes_per_day", ()] == 72_000_000
+    room.buffer.bytes_per_reading = room.buffer.bytes_per_day = None
+    assert not [name for name, _ in samples(room) if "written_bytes_per" in name]
 
 
 def test_without_bluetooth_there_is_no_scanner_metric(room: Room) -> None:
