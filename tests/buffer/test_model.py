@@ -5,6 +5,7 @@ import errno
 import random
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
@@ -25,7 +26,31 @@ from tests.buffer.support import (
 )
 
 BLOCKS = 24
+SIZES = (16, 24, 40)
 LINK = "aarhus"
+OTHERS = ("odense", "vejle")
+"""Links that come and go; each reads in order and settles at once."""
+
+
+class Disks:
+    """Fake disks behind real names, so that one file can take the place of another."""
+
+    def __init__(self) -> None:
+        self._by_inode: dict[int, FakeDisk] = {}
+
+    def open(self, path: Path) -> FakeDisk:
+        if not path.exists():
+            path.touch()
+            self._by_inode[path.stat().st_ino] = FakeDisk()
+        return self._by_inode[path.stat().st_ino].open(path)
+
+    def set_fault(self, fault: Callable[[str], int | None]) -> None:
+        for disk in self._by_inode.values():
+            disk.fault = fault
+
+    def power_cut(self, rng: random.Random | None) -> None:
+        for disk in self._by_inode.values():
+            disk.power_cut(rng)
 
 
 class BufferMachine(RuleBasedStateMachine):
@@ -35,7 +60,12 @@ class BufferMachine(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.folder = Path(tempfile.mkdtemp(prefix="ring-model-"))
-        self.disk = FakeDisk()
+        self.disks = Disks()
+        self.blocks = BLOCKS
+        self.others: dict[str, int] = {}
+        """Where each of the other links stands."""
+        self.changed_links: set[str] = set()
+        """Those that came or went since the last flush."""
         self.stored: dict[int, tuple[int, float]] = {}
         self.identities: set[tuple[int, int]] = set()
         self.durable: list[tuple[int, int, int]] = []
@@ -59,9 +89,9 @@ class BufferMachine(RuleBasedStateMachine):
         self.buffer: Buffer = self.runner.run(
             open_buffer(
                 self.folder,
-                blocks=BLOCKS,
+                blocks=self.blocks,
                 clock=HandClock(self.boot_id),
-                open_file=self.disk.open,
+                open_file=self.disks.open,
             )
         )
 
@@ -85,6 +115,7 @@ class BufferMachine(RuleBasedStateMachine):
     def flush(self) -> None:
         self.runner.run(self.buffer.flush())
         self.failed = False
+        self.changed_links.clear()
         self._now_durable(self.buffer.next_sequence)
 
     @rule(
@@ -100,7 +131,7 @@ class BufferMachine(RuleBasedStateMachine):
             seen += asked == access
             return errno.EIO if asked == access and skipped < seen <= skipped + times else None
 
-        self.disk.fault = fault
+        self.disks.set_fault(fault)
         self.blocks_written += 1
         try:
             self.flush()
@@ -108,7 +139,7 @@ class BufferMachine(RuleBasedStateMachine):
             assert seen > skipped
             self.failed = True
         finally:
-            self.disk.fault = lambda _: None
+            self.disks.set_fault(lambda _: None)
 
     def _now_durable(self, end: int) -> None:
         lost_before, self.lost = self.lost, self.buffer.stats.lost_readings
@@ -142,7 +173,7 @@ class BufferMachine(RuleBasedStateMachine):
     def _check_gap(self, gap: Gap) -> None:
         assert gap.reason == "overwritten" or self.torn
         for blocks_before, first, end in self.durable:
-            if self.blocks_written - blocks_before < BLOCKS:
+            if self.blocks_written - blocks_before < self.blocks:
                 assert gap.last < first or end <= gap.first, "a durable reading was lost"
 
     @precondition(lambda self: self.in_flight)
@@ -168,22 +199,61 @@ class BufferMachine(RuleBasedStateMachine):
         self.in_flight.clear()
         self.expected_position = self.link.cursor
 
-    @rule()
-    def restart(self) -> None:
+    @rule(name=st.sampled_from(OTHERS))
+    def a_link_comes_or_goes(self, name: str) -> None:
+        self.changed_links.add(name)
+        if name in self.others:
+            self.buffer.forget_reader(name)
+            del self.others[name]
+            return
+        reader = self.buffer.reader(name)
+        assert reader.cursor == self.buffer.next_sequence
+        self.others[name] = reader.cursor
+
+    @precondition(lambda self: self.others)
+    @rule(data=st.data(), limit=st.integers(1, 400))
+    def another_link_reads_and_settles(self, data: st.DataObject, limit: int) -> None:
+        name = data.draw(st.sampled_from(sorted(self.others)))
+        reader = self.buffer.reader(name)
+        item = self.runner.run(reader.read(limit))
+        if item is None:
+            assert self.others[name] == self.buffer.next_sequence
+            return
+        assert item.first == self.others[name]
+        if isinstance(item, Gap):
+            self._check_gap(item)
+            reader.settle(item.first, item.last, dropped={item.reason: item.count})
+        else:
+            for index, value in enumerate(item.values):
+                assert self.stored[item.first + index] == (item.epoch, value)
+            reader.settle(item.first, item.last, acknowledged=len(item))
+        self.others[name] = item.last + 1
+
+    @rule(blocks=st.sampled_from(SIZES))
+    def restart(self, blocks: int) -> None:
+        """Another size keeps the newest that fit."""
         self.runner.run(self.buffer.close())
         end = self.buffer.next_sequence
         self._now_durable(end)
+        self.changed_links.clear()
         cursor = self.link.cursor
         self.blocks_written += 1
+        if blocks != self.blocks:
+            fit = min(blocks, self.blocks)
+            self.durable = [entry for entry in self.durable if self.blocks_written - entry[0] < fit]
+            self.blocks = blocks
         self.open()
+        assert self.buffer.stats.blocks == blocks
         assert self.buffer.next_sequence == end
         assert self.link.cursor == cursor
+        for name, position in self.others.items():
+            assert self.buffer.readers[name].cursor == position
         self._forget_the_session()
 
     @rule(seed=st.none() | st.integers(0, 2**16), new_boot=st.booleans())
     def power_cut(self, seed: int | None, new_boot: bool) -> None:  # noqa: FBT001 - a drawn choice
         self.runner.run(abandon(self.buffer))
-        self.disk.power_cut(None if seed is None else random.Random(seed))
+        self.disks.power_cut(None if seed is None else random.Random(seed))
         self.torn = self.torn or seed is not None
         if new_boot:
             self.boot_id = BOOT_B if self.boot_id == BOOT_A else BOOT_A
@@ -214,7 +284,17 @@ class BufferMachine(RuleBasedStateMachine):
         self._forget_the_session()
 
     def _forget_the_session(self) -> None:
-        cursor = self.link.cursor
+        cursor = self.link.cursor  # registers it again if the death came before anything was kept
+        known = {name: reader.cursor for name, reader in self.buffer.readers.items()}
+        del known[LINK]
+        for name in known.keys() ^ self.others.keys():
+            assert name in self.changed_links, f"{name} came or went by itself"
+        for name, position in known.items():
+            if name in self.others and name not in self.changed_links:
+                assert position <= self.others[name], "ahead of what was settled"
+            assert position <= self.buffer.next_sequence
+        self.others = known
+        self.changed_links.clear()
         unsettled = set(range(cursor)) - self.settled
         assert not unsettled, "the cursor came back ahead of what was settled"
         self.settled = set(range(cursor))
@@ -226,7 +306,8 @@ class BufferMachine(RuleBasedStateMachine):
 
     @invariant()
     def everything_is_accounted_for(self) -> None:
-        assert balanced(self.link)
+        assert all(balanced(reader) for reader in self.buffer.readers.values())
+        assert {LINK, *self.others} == set(self.buffer.readers)
         assert self.link.pending == len(set(range(self.buffer.next_sequence)) - self.settled)
 
     def teardown(self) -> None:
