@@ -4,6 +4,7 @@ GatewayError
 ├── ConfigError            the configuration cannot be used; a person has to change it
 │   └── ConfigErrors       several of them, reported together
 ├── DataDirectoryBusy      another daemon holds the data directory
+├── NotARing               a file is there, and is no ring that this version can read
 ├── PortError              a port cannot be used now; trying again can help
 ├── BrokerUnreachable      no connection; trying again can help
 └── BrokerRefused          the broker said no; trying again helps only after somebody acts
@@ -20,6 +21,7 @@ __all__ = [
     "ConfigErrors",
     "DataDirectoryBusy",
     "GatewayError",
+    "NotARing",
     "PortError",
 ]
 
@@ -80,6 +82,15 @@ class DataDirectoryBusy(GatewayError):
             f"{directory} is in use by another citylab-gateway; stop that one first "
             "(two daemons on one ring would destroy it)"
         )
+
+
+class NotARing(GatewayError):
+    """A file that was named as a ring is none that this version can read."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        self.path = path
+        self.problem = problem
+        super().__init__(f"{path}: {problem}")
 
 
 class PortError(GatewayError):

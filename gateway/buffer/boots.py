@@ -9,7 +9,14 @@ from typing import Any, Literal
 from gateway.buffer.files import Damaged, load_json, save_json
 from gateway.clock import Clock
 
-__all__ = ["BOUND_UNKNOWN_MS", "Boot", "Boots", "load_boots", "save_boots"]
+__all__ = [
+    "BOUND_UNKNOWN_MS",
+    "Boot",
+    "Boots",
+    "load_boots",
+    "parse_boots",
+    "save_boots",
+]
 
 logger = logging.getLogger("citylab_gateway.buffer")
 
@@ -145,7 +152,7 @@ def load_boots(
     ``newest`` is boot number and boot id of the newest block: with it, losing the file costs the
     offsets of boots that were corrected later, and no number is given twice.
     """
-    found, state = load_json(directory / FILE_NAME, _parse, damaged)
+    found, state = load_json(directory / FILE_NAME, parse_boots, damaged)
     known = found or []
     if state in ("backup", "lost"):
         logger.warning("boots.json was damaged; what it lacks is taken from the blocks")
@@ -177,7 +184,8 @@ def _document(boot: Boot) -> dict[str, Any]:
     }
 
 
-def _parse(content: Any) -> list[Boot]:
+def parse_boots(content: Any) -> list[Boot]:
+    """Return the boots of ``boots.json``; KeyError, TypeError or ValueError for other content."""
     return [
         Boot(
             int(row["number"]),

@@ -8,7 +8,14 @@ from typing import Any
 from gateway.buffer.files import Damaged, load_json, save_json
 from gateway.reading import PrivacyClass, Series, SeriesKey
 
-__all__ = ["FIRST_VOLATILE_ID", "ID_RANGE", "Catalogue", "load_catalogue", "save_catalogue"]
+__all__ = [
+    "FIRST_VOLATILE_ID",
+    "ID_RANGE",
+    "Catalogue",
+    "load_catalogue",
+    "parse_series",
+    "save_catalogue",
+]
 
 logger = logging.getLogger("citylab_gateway.buffer")
 
@@ -129,7 +136,7 @@ class Catalogue:
 
 def load_catalogue(directory: Path, damaged: Damaged, *, epoch: int, fresh: bool) -> Catalogue:
     """Read series.json. ``fresh``: the ring was created just now, so a missing file is right."""
-    series, state = load_json(directory / FILE_NAME, _parse, damaged)
+    series, state = load_json(directory / FILE_NAME, parse_series, damaged)
     if state == "missing" and fresh:
         save_catalogue(directory, ())  # so that a missing file means from now on that it was lost
     elif state == "backup":
@@ -160,7 +167,8 @@ def _document(one: Series) -> dict[str, Any]:
     }
 
 
-def _parse(content: Any) -> list[Series]:
+def parse_series(content: Any) -> list[Series]:
+    """Return the series of ``series.json``; KeyError, TypeError or ValueError for other content."""
     return [
         Series(
             id=int(row["id"]),

@@ -21,6 +21,7 @@ __all__ = [
     "UnavailableFile",
     "load_json",
     "make_directory",
+    "read_checked",
     "save_json",
     "sync_directory",
     "write_atomically",
@@ -273,7 +274,7 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
 
 def save_json(path: Path, content: Any) -> None:
     """Write a side file with its checksum; the previous one, if it was good, becomes ``.bak``."""
-    previous = _read_checked(path)
+    previous = read_checked(path)
     if previous is not None:
         write_atomically(path.with_name(path.name + BACKUP_SUFFIX), path.read_bytes())
     crc = zlib.crc32(_canonical(content))
@@ -292,7 +293,7 @@ def load_json(
     backup = path.with_name(path.name + BACKUP_SUFFIX)
     found = path.exists() or backup.exists()
     for candidate, state in ((path, "good"), (backup, "backup")):
-        content = _read_checked(candidate)
+        content = read_checked(candidate)
         try:
             if content is not None:
                 return parse(content), "good" if state == "good" else "backup"
@@ -304,7 +305,7 @@ def load_json(
     return None, "lost" if found else "missing"
 
 
-def _read_checked(path: Path) -> Any:
+def read_checked(path: Path) -> Any:
     """Return the content of a side file, or None if it is absent or does not fit its checksum."""
     try:
         document = json.loads(path.read_bytes())

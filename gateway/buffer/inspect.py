@@ -12,12 +12,10 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
 from gateway.buffer.boots import FILE_NAME as BOOTS_FILE
-from gateway.buffer.boots import Boot
-from gateway.buffer.boots import _parse as parse_boots
+from gateway.buffer.boots import Boot, parse_boots
 from gateway.buffer.catalogue import FILE_NAME as SERIES_FILE
-from gateway.buffer.catalogue import Catalogue
-from gateway.buffer.catalogue import _parse as parse_series
-from gateway.buffer.files import BACKUP_SUFFIX, JsonState, _read_checked
+from gateway.buffer.catalogue import Catalogue, parse_series
+from gateway.buffer.files import BACKUP_SUFFIX, JsonState, read_checked
 from gateway.buffer.layout import (
     BLOCK_SIZE,
     EMPTY_SLOT,
@@ -32,7 +30,7 @@ from gateway.buffer.layout import (
     header_cursors,
     super_version,
 )
-from gateway.errors import GatewayError
+from gateway.errors import NotARing
 from gateway.reading import Series
 
 __all__ = [
@@ -41,7 +39,6 @@ __all__ = [
     "SERIES_FILE",
     "BootTimes",
     "Names",
-    "NotARing",
     "Place",
     "RingView",
 ]
@@ -60,15 +57,6 @@ MAX_PAUSES = 40
 """What does not fit is read again after a pause, but all pauses together end: 0.8 s."""
 
 T = TypeVar("T")
-
-
-class NotARing(GatewayError):
-    """The file is there and is no ring that this version can read."""
-
-    def __init__(self, path: Path, problem: str) -> None:
-        self.path = path
-        self.problem = problem
-        super().__init__(f"{path}: {problem}")
 
 
 class Place(NamedTuple):
@@ -231,7 +219,7 @@ class RingView:
     def _newest_super(self) -> Super:
         found = [content for content in self.supers if content is not None]
         if not found:
-            raise NotARing(self.path, self._why_no_super())
+            raise NotARing(str(self.path), self._why_no_super())
         return max(found, key=lambda content: content.generation)
 
     def _why_no_super(self) -> str:
@@ -379,7 +367,7 @@ def _load(path: Path, parse: Callable[[Any], list[T]]) -> tuple[list[T] | None, 
     backup = path.with_name(path.name + BACKUP_SUFFIX)
     good: JsonState = "good"
     for candidate, state in ((path, good), (backup, "backup")):
-        content = _read_checked(candidate)
+        content = read_checked(candidate)
         try:
             if content is not None:
                 return parse(content), "good" if state == "good" else "backup"
