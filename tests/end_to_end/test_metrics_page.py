@@ -61,6 +61,7 @@ async def scrape_after_work(tmp_path: Path) -> MetricsPage:
                 (tmp_path / "adverts").write_text(json.dumps(advert) + "\n", encoding="utf-8")
                 await line.write(dust_frame(11, 12) + b"noise" + dust_frame(501, 13))
                 await gateway.until("aarhus", acknowledged=7)
+                await gateway.until_metric("buffer_written_bytes_per_day", 1)
                 await mosquitto.kill()
                 await gateway.until_metric("link_disconnects_total", 1)
                 return await gateway.metrics()
