@@ -11,8 +11,9 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-__all__ = ["Clock", "Step", "boot_id"]
+__all__ = ["Clock", "Step", "SyncSource", "boot_id"]
 
 STEP_THRESHOLD_NS = 50_000_000
 """A change of the offset above this is a step; below it the clock is being slewed."""
@@ -20,6 +21,10 @@ SAMPLES_PER_OFFSET = 3
 """The tightest of so many readings is taken, so that being scheduled away does not count."""
 SYNCHRONIZED_MARK = Path("/run/systemd/timesync/synchronized")
 """systemd-timesyncd creates this file when the clock was first set from the network."""
+RELEASED_NS = 1_793_491_200_000_000_000
+"""2026-11-01: no clock that shows an earlier time is right, whoever says so."""
+SyncSource = Literal["", "trusted", "timesyncd", "timedated"]
+"""Who said that the clock is right; empty as long as nobody did."""
 BOOT_ID_VARIABLE = "CITYLAB_GATEWAY_BOOT_ID"
 """The unit passes ``%b`` here, because the hardened unit cannot read the kernel's file."""
 KERNEL_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -58,7 +63,10 @@ class Clock:
     """Boot time, the offset to wall time, and whether that offset can be trusted.
 
     ``trusted`` says that the wall clock is right from the start (a clock chip, a virtual machine).
-    ``boottime_ns`` and ``realtime_ns`` are replaced by tests that move time by hand.
+    Whoever says that the clock is right is believed only while it shows a time after the release
+    of this software and after ``not_before_ns``: an empty clock battery, or a box that woke up in
+    the past, is not right. ``boottime_ns`` and ``realtime_ns`` are replaced by tests that move time
+    by hand.
     """
 
     def __init__(
@@ -76,9 +84,30 @@ class Clock:
         self._trusted = trusted
         self.boot_id = boot_id()
         self.steps = 0
+        self.last_step_ns: int | None = None
+        """Boot time at which the wall clock stepped last."""
+        self.not_before_ns = RELEASED_NS
+        """Wall ns of the newest reading that has a right time; see ``believe_only_after``."""
+        self.reported = False
+        """The system says that its clock is synchronised (see timesync.py)."""
+        self.sync_source: SyncSource = ""
+        self._sampled_ns = 0
         self.offset_ns = self._tightest_offset()
-        self.synced = False
         self.sample()
+
+    @property
+    def synced(self) -> bool:
+        """Tell whether wall time can be trusted."""
+        return bool(self.sync_source)
+
+    def believe_only_after(self, wall_ns: int) -> None:
+        """Distrust a clock that shows a time before ``wall_ns``: that time has been already.
+
+        It is asked again with the next sample.
+        """
+        self.not_before_ns = max(self.not_before_ns, wall_ns)
+        if self.wall_ns(self.now_ns()) < wall_ns:
+            self.sync_source = ""
 
     def sample(self) -> Step | None:
         """Update offset and sync state; call it once a second. Return the step, if there was one.
@@ -88,12 +117,20 @@ class Clock:
         offset_ns = self._tightest_offset()
         change_ns = offset_ns - self.offset_ns
         self.offset_ns = offset_ns
-        if not self.synced:
-            self.synced = self._trusted or self._synchronized_mark.exists()
+        if not self.sync_source and self.wall_ns(self._sampled_ns) > self.not_before_ns:
+            self.sync_source = self._source()
         if abs(change_ns) <= STEP_THRESHOLD_NS:
             return None
         self.steps += 1
+        self.last_step_ns = self._sampled_ns
         return Step(change_ns)
+
+    def _source(self) -> SyncSource:
+        if self._trusted:
+            return "trusted"
+        if self._synchronized_mark.exists():
+            return "timesyncd"
+        return "timedated" if self.reported else ""
 
     def wall_ns(self, boottime_ns: int) -> int:
         """Return wall time in ns since 1970 for a boot time of this boot."""
@@ -107,4 +144,5 @@ class Clock:
             after = self.now_ns()
             if after - before < best_width:
                 best_width, best_offset = after - before, wall - (before + after) // 2
+            self._sampled_ns = after
         return best_offset

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from gateway.reading import Flag
+
 __all__ = ["DROP_REASONS", "Batch", "DropReason", "Gap"]
 
 DropReason = Literal[
@@ -40,6 +42,15 @@ class Batch:
     """Wall time is boot time plus this: the best that is known of that boot."""
     synced: bool = False
     """The clock of that boot was right."""
+    estimated: bool = False
+    """It was not, and that boot is over: it is placed between its neighbours."""
+
+    @property
+    def doubt(self) -> int:
+        """What the times add to the flags of every reading."""
+        if self.synced:
+            return 0
+        return int(Flag.ESTIMATED if self.estimated else Flag.CLOCK_UNSYNCED)
 
     @property
     def last(self) -> int:

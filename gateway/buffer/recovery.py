@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.buffer.boots import NewestBlock
 from gateway.buffer.files import BlockFile, Damaged, sync_directory
 from gateway.buffer.head import find_head, scan
 from gateway.buffer.layout import (
@@ -30,6 +31,7 @@ from gateway.buffer.layout import (
     super_version,
 )
 from gateway.buffer.resize import resized
+from gateway.buffer.ring import gather
 from gateway.buffer.store import OpenFile, Stamp, Store
 
 __all__ = ["MIN_BLOCKS", "RING_FILE", "Recovered", "recover", "size_of"]
@@ -55,8 +57,7 @@ class Recovered:
     oldest_pending: list[Stamp | None] = field(default_factory=lambda: [None] * LINKS)
     """For each link, when the reading at its cursor was measured."""
     recent: list[Block] = field(default_factory=list)
-    newest_boot: tuple[int, bytes] | None = None
-    """Boot number and boot id of the newest block."""
+    newest_boot: NewestBlock | None = None
     replayed_readings: int = 0
 
 
@@ -107,7 +108,9 @@ def _recover(store: Store, open_image: bytes, boot_id: bytes, *, thorough: bool)
         result.next_sequence = max(block.end for block in newest)
         result.cursors = _cursors(newest, links)
         result.recent = _contiguous(newest)
-        result.newest_boot = (head.boot, _boot_id_of(head, store.seed))
+        result.newest_boot = NewestBlock(
+            head.boot, _boot_id_of(head, store.seed), _last_time_ns(newest, head.boot)
+        )
     _scrub(store)
     _replay(result, open_image, boot_id, epoch)
     result.next_sequence = max(result.next_sequence, *result.cursors, store.content.purged_before)
@@ -236,6 +239,14 @@ def _newest_blocks(store: Store) -> list[Block]:
     return [block for _, block, _ in run if block is not None]
 
 
+def _last_time_ns(newest: Sequence[Block], boot: int) -> int:
+    """Return the latest boot time in the newest block of that boot that holds readings, else 0."""
+    for block in reversed(newest):
+        if block.boot == boot and block.count:
+            return max(gather([block], 0, block.first, block.end).times_ns)
+    return 0
+
+
 def _cursors(newest: Sequence[Block], links: Sequence[LinkSlot]) -> list[int]:
     cursors = [link.first_sequence for link in links]
     for block in newest:
@@ -297,7 +308,7 @@ def _replay(result: Recovered, image: bytes, boot_id: bytes, epoch: int) -> None
     result.next_sequence = numbered.end
     result.cursors = _cursors([*result.recent, numbered], store.content.links)
     result.recent = _contiguous([*result.recent, numbered])
-    result.newest_boot = (block.boot, boot_id)
+    result.newest_boot = NewestBlock(block.boot, boot_id, _last_time_ns([block], block.boot))
     result.replayed_readings = block.count
     logger.info("%d readings of the open block were recovered", block.count)
 

@@ -12,7 +12,7 @@ BOOT = "6f1d2c3b-0000-4000-8000-0000000000aa"
 class Machine:
     """A machine whose clocks are moved by hand."""
 
-    def __init__(self, boottime_ns: int = 10**9, realtime_ns: int = 1_700_000_000 * 10**9) -> None:
+    def __init__(self, boottime_ns: int = 10**9, realtime_ns: int = 1_800_000_000 * 10**9) -> None:
         self.boottime_ns = boottime_ns
         self.realtime_ns = realtime_ns
 
