@@ -6,8 +6,9 @@ The format on disk is docs/ring-format.md. Inside, ``ring`` holds the newest blo
 """
 
 from gateway.buffer.batch import DROP_REASONS, Batch, DropReason, Gap
+from gateway.buffer.boots import BootTime
 from gateway.buffer.buffer import Buffer, BufferStats
-from gateway.buffer.cursors import Reader
+from gateway.buffer.cursors import Lane, Reader
 from gateway.buffer.offline import purge_directory
 from gateway.buffer.opening import BufferSettings
 from gateway.buffer.wear import card_life_years
@@ -15,11 +16,13 @@ from gateway.buffer.wear import card_life_years
 __all__ = [
     "DROP_REASONS",
     "Batch",
+    "BootTime",
     "Buffer",
     "BufferSettings",
     "BufferStats",
     "DropReason",
     "Gap",
+    "Lane",
     "Reader",
     "card_life_years",
     "purge_directory",

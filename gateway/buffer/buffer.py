@@ -11,6 +11,7 @@ from gateway.buffer.cursors import Links, Reader, Source
 from gateway.buffer.files import RingFile
 from gateway.buffer.flusher import Flusher, Worker
 from gateway.buffer.healing import found_readers, heal, merged_links
+from gateway.buffer.hold import Hold
 from gateway.buffer.layout import BLOCK_SIZE, FIRST_DATA_SLOT, link_id
 from gateway.buffer.opening import BufferSettings, Opened, discard, open_directory
 from gateway.buffer.retention import Retention
@@ -26,6 +27,9 @@ __all__ = ["Buffer", "BufferSettings", "BufferStats"]
 logger = logging.getLogger("citylab_gateway.buffer")
 
 NS_PER_S = 1_000_000_000
+HOLD_LOOK_MIN_S = 0.01
+HOLD_LOOK_MAX_S = 1.0
+"""Boot time counts on while the machine is suspended, and a sleep does not."""
 MAX_UNFLUSHED_BLOCKS = 4096
 """Memory for blocks that the disk does not take: 16 MiB, 660,000 readings; then the oldest go."""
 
@@ -62,6 +66,8 @@ class BufferStats:
     degraded: bool
     degraded_reason: str
     recovered_readings_open_block: int
+    time_bound_s: float | None
+    """How far wall times of the running boot may be from the truth; None: nobody knows."""
 
 
 class Buffer:
@@ -98,8 +104,13 @@ class Buffer:
             recent=recovered.recent,
         )
         self._first_sequence = recovered.next_sequence
-        retention = Retention(settings.retention_s, self._catalogue.series, self._boots)
-        self._source = Source(self._ring, self._boots, self._fetch, self._wakeup, retention)
+        retention = Retention(
+            settings.retention_s, self._catalogue.series, self._boots, settings.sensor_retention_s
+        )
+        self._hold = Hold(self._boots, clock, settings.hold_unsynced_s)
+        self._source = Source(
+            self._ring, self._boots, self._fetch, self._wakeup, retention, self._hold
+        )
         self._links = Links(recovered.store.content.links, found_readers(recovered, self._source))
         self._flusher = Flusher(
             ring=self._ring,
@@ -189,19 +200,44 @@ class Buffer:
             degraded=flusher.degraded or bool(self._problem),
             degraded_reason=self._problem or flusher.reason,
             recovered_readings_open_block=self._replayed,
+            time_bound_s=self._boots.current_bound_s,
         )
 
-    def series_id(self, key: SeriesKey, *, unit: str, privacy: PrivacyClass) -> int:
-        """Return the id of a series, which is created on first sight (else a dict hit)."""
-        return self._catalogue.series_id(key, unit=unit, privacy=privacy)
+    def series_id(
+        self,
+        key: SeriesKey,
+        *,
+        unit: str,
+        privacy: PrivacyClass,
+        calibration: Mapping[str, str] = MappingProxyType({}),
+    ) -> int:
+        """Return the id of a series, which is created on first sight (else a dict hit).
+
+        ``calibration`` says where its values come from; a changed one makes a new series.
+        """
+        return self._catalogue.series_id(key, unit=unit, privacy=privacy, calibration=calibration)
 
     def series(self, series_id: int) -> Series:
         """Return what an id means; one that nobody knows is a series ``unknown-<id>``, class P3."""
         return self._catalogue.series(series_id)
 
+    def series_of(self, sensor: str) -> list[Series]:
+        """Return all series of a sensor, in the order of creation."""
+        return self._catalogue.series_of(sensor)
+
+    def limit_sensors(self, retention_s: Mapping[str, float]) -> None:
+        """Replace the retention of single sensors, in s by name; it holds from the next read on."""
+        self._source.retention.limit_sensors(retention_s)
+
     def note_clock(self) -> None:
-        """Take over what the clock knows now; each flush and each batch do so, too."""
+        """Take over what the clock knows now; each flush and each batch do so, too.
+
+        When the clock has become right, what waited for that goes out.
+        """
+        was_on = self._hold.is_on
         self._boots.note_clock()
+        if was_on and not self._hold.is_on:
+            self.notify()
 
     def notify(self) -> None:
         """Wake the readers, once after a burst of appends."""
@@ -265,6 +301,8 @@ class Buffer:
         async with asyncio.TaskGroup() as tasks:
             if self._lock is None:
                 tasks.create_task(self._heal())
+            if self._hold.is_on:
+                tasks.create_task(self._end_hold())
             await self._flusher.run(
                 flush_interval_s=self._settings.flush_interval_s,
                 flush_interval_max_s=self._settings.flush_interval_max_s,
@@ -319,6 +357,13 @@ class Buffer:
             readers=lambda: tuple(self._links),
             adopt=self._adopt,
         )
+
+    async def _end_hold(self) -> None:
+        """Let out what waits for the clock when it has waited for long enough."""
+        while self._hold.is_on:
+            await asyncio.sleep(min(max(self._hold.left_s, HOLD_LOOK_MIN_S), HOLD_LOOK_MAX_S))
+            self._boots.note_clock()
+        self.notify()
 
     async def _adopt(self, opened: Opened) -> None:
         """Put all that was accepted in memory behind what the storage holds, now that it is back.

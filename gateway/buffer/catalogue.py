@@ -1,8 +1,9 @@
 """series.json: what the series ids in the ring mean."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from gateway.buffer.files import Damaged, load_json, save_json
@@ -48,18 +49,25 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def series_id(self, key: SeriesKey, *, unit: str, privacy: PrivacyClass) -> int:
+    def series_id(
+        self,
+        key: SeriesKey,
+        *,
+        unit: str,
+        privacy: PrivacyClass,
+        calibration: Mapping[str, str] = MappingProxyType({}),
+    ) -> int:
         """Return the id of this series, which is created on first sight.
 
-        A changed privacy class holds for the readings that are already stored, too. A changed unit
-        makes a new series, because the stored values are in the old one.
+        A changed privacy class holds for the readings that are already stored, too. A changed
+        unit, calibration or window makes a new series: the stored values came about otherwise.
         """
         known = self._by_key.get(key)
-        if known is not None and known.unit == unit:
+        if known is not None and known.unit == unit and known.calibration == calibration:
             if known.privacy != privacy:
                 self._put(Series(known.id, key, unit, privacy, known.calibration))
             return known.id
-        created = Series(self._next_id, key, unit, privacy)
+        created = Series(self._next_id, key, unit, privacy, dict(calibration))
         self._next_id += 1
         self._put(created)
         return created.id
@@ -71,6 +79,10 @@ class Catalogue:
             return known
         key = SeriesKey(UNKNOWN_SENSOR.format(id=series_id), "unknown")
         return Series(series_id, key, "1", UNKNOWN_PRIVACY)
+
+    def series_of(self, sensor: str) -> list[Series]:
+        """Return a sensor's series, in the order of creation; of a changed unit only the newest."""
+        return [one for key, one in self._by_key.items() if key.sensor == sensor]
 
     @property
     def all(self) -> list[Series]:

@@ -1,127 +1,24 @@
-"""Readers: what each link has read, what of it is settled, and what is still owed to it."""
+"""Readers: what each link is owed, what of it is settled, and the lanes in which it reads."""
 
-import asyncio
-import logging
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
 
-from gateway.backoff import Backoff
 from gateway.buffer.batch import DROP_REASONS, Batch, DropReason, Gap
-from gateway.buffer.boots import Boots
-from gateway.buffer.layout import EMPTY_SLOT, LINKS, REMOVED_SERIES, Block, LinkSlot, link_id
-from gateway.buffer.retention import Retention
-from gateway.buffer.ring import Ring, gather
-from gateway.buffer.store import Ahead, Hole, Stamp
+from gateway.buffer.boots import BootTime
+from gateway.buffer.lane import Fetch, Lane, Settled, Source
+from gateway.buffer.layout import EMPTY_SLOT, LINKS, LinkSlot, link_id
+from gateway.buffer.store import Stamp
 
-__all__ = ["Fetch", "Links", "Reader", "Settled", "Source"]
+__all__ = ["Fetch", "Lane", "Links", "Reader", "Settled", "Source"]
 
-logger = logging.getLogger("citylab_gateway.buffer")
-
-READ_ATTEMPTS = 4
-"""A place on disk that answers with an error so many times in a row counts as corrupt."""
-READ_RETRY_FIRST_S = 0.5
-READ_RETRY_MAX_S = 8.0
-
-
-class Fetch(Protocol):
-    """Asks the disk; see ``Store.fetch``."""
-
-    async def __call__(
-        self, position: int, hint: int, memory: tuple[int, int], *, give_up: bool
-    ) -> Ahead:
-        """Return what the disk holds at ``position``. OSError if it cannot be read now."""
-
-
-@dataclass(slots=True)
-class Source:
-    """What all readers read from."""
-
-    ring: Ring
-    boots: Boots
-    fetch: Fetch
-    wakeup: asyncio.Event
-    retention: Retention
-    held: bool = False
-    """Readers give out nothing new, so that what is on its way is settled."""
-
-    def date(self, batch: Batch) -> None:
-        """Give the batch the best offset that is known of its boot."""
-        batch.offset_ns, batch.synced = self.boots.offset(
-            batch.boot, batch.offset_ns, stored_synced=batch.synced
-        )
-
-    def stamp_ns(self, stamp: Stamp | None) -> int | None:
-        """Return wall ns of a stamp, None of none."""
-        if stamp is None:
-            return None
-        offset_ns, _ = self.boots.offset(stamp.boot, stamp.offset_ns, stored_synced=stamp.synced)
-        return stamp.time_ns + offset_ns
-
-    def stamp(self, sequence: int, ahead: Sequence[Block] = ()) -> Stamp | None:
-        """Return when one reading was measured that is in memory or among ``ahead``, else None."""
-        found: Batch | Gap | None = None
-        index = _holding(ahead, sequence)
-        if self.ring.memory_first <= sequence < self.ring.next_sequence:
-            found = self.ring.read(sequence, sequence + 1)
-        elif index >= 0:
-            found = gather(ahead, index, sequence, sequence + 1)
-        if not isinstance(found, Batch) or found.series[0] == REMOVED_SERIES:
-            return None
-        return Stamp(found.boot, found.times_ns[0], found.offset_ns, found.synced)
-
-
-class Settled:
-    """Disjoint inclusive ranges of settled sequences above a cursor, which moves over a prefix."""
-
-    def __init__(self, cursor: int) -> None:
-        self.cursor = cursor
-        self._firsts: list[int] = []
-        self._lasts: list[int] = []
-
-    @property
-    def count_above(self) -> int:
-        """How many sequences above the cursor are settled."""
-        return sum(self._lasts) - sum(self._firsts) + len(self._firsts)
-
-    def add(self, first: int, last: int) -> None:
-        """Settle one range. ValueError if any part of it was settled before."""
-        index = bisect_left(self._firsts, first)
-        below = self._lasts[index - 1] if index else self.cursor - 1
-        above = self._firsts[index] if index < len(self._firsts) else last + 1
-        if not below < first <= last < above:
-            raise ValueError(f"{first}..{last} is empty or overlaps what was settled before")
-        self._firsts.insert(index, first)
-        self._lasts.insert(index, last)
-        self._join(index)
-        if self._firsts[0] == self.cursor:
-            self.cursor = self._lasts.pop(0) + 1
-            del self._firsts[0]
-
-    def skip(self, position: int) -> tuple[int, int | None]:
-        """Return the first unsettled sequence from ``position`` on, and where the next range is."""
-        position = max(position, self.cursor)
-        index = bisect_right(self._firsts, position)
-        if index and position <= self._lasts[index - 1]:
-            position = self._lasts[index - 1] + 1
-        return position, self._firsts[index] if index < len(self._firsts) else None
-
-    def _join(self, index: int) -> None:
-        """Make one range of neighbours, so that the list stays as short as the window."""
-        for left in (index, index - 1):
-            if (
-                0 <= left < len(self._firsts) - 1
-                and self._lasts[left] + 1 == self._firsts[left + 1]
-            ):
-                self._lasts[left] = self._lasts.pop(left + 1)
-                del self._firsts[left + 1]
+MAX_RANGES = 1000
+"""With so many settled ranges above the cursor nothing is read beside the backlog any more."""
 
 
 class Reader:
     """One link's view of the ring: it reads ahead, and its cursor follows what is settled.
 
-    At all times ``accepted == acknowledged + pending + sum(dropped.values())``.
+    At all times ``accepted == acknowledged + pending + sum(dropped.values())``, whatever lane a
+    reading was read in.
     """
 
     def __init__(
@@ -131,14 +28,42 @@ class Reader:
         self.name = name
         self.acknowledged = 0
         self.dropped: dict[DropReason, int] = dict.fromkeys(DROP_REASONS, 0)
+        self.boundary = cursor
+        """Where the present connection began: what lies below is history."""
+        self.holds = True
+        """Readings wait for the clock to become right; False for a link that sends no times."""
         self._first_owed = cursor
         self._settled = Settled(cursor)
-        self._position = cursor
         self._source = source
         self._ring = source.ring
-        self._ahead = Ahead()
+        self._lane = Lane(self, source, cursor)
+        self._live: Lane | None = None
         self._oldest = oldest
-        self._numbering = 0
+
+    @property
+    def settled(self) -> Settled:
+        """The account; another object after ``renumber``."""
+        return self._settled
+
+    @property
+    def held_readings(self) -> int:
+        """Readings that wait for the clock to become right."""
+        lanes = (self._lane,) if self._live is None else (self._lane, self._live)
+        firsts = [lane.held_from for lane in lanes]
+        first = min((one for one in firsts if one is not None), default=None)
+        return 0 if first is None else self._ring.next_sequence - first
+
+    def owes(self, first: int, last: int) -> bool:
+        """Tell whether any of the readings ``first`` .. ``last`` is appended and not settled."""
+        return self._settled.skip(first)[0] <= min(last, self._ring.next_sequence - 1)
+
+    def boot_id(self, boot: int) -> bytes | None:
+        """Return the id of a boot, None if nothing is known of it."""
+        return self._source.boots.boot_id(boot)
+
+    def boot_time(self, boot_id: bytes) -> BootTime | None:
+        """Return where a boot lies for good; see ``Boots.settled_time``."""
+        return self._source.boots.settled_time(boot_id)
 
     @property
     def first_owed(self) -> int:
@@ -148,12 +73,17 @@ class Reader:
     @property
     def idle(self) -> bool:
         """Nothing that was read waits to be settled."""
-        return self._position <= self.cursor and not self._settled.count_above
+        return self._lane.idle and (self._live is None or self._live.idle)
 
     @property
     def cursor(self) -> int:
         """Lowest unsettled sequence."""
         return self._settled.cursor
+
+    @property
+    def next_sequence(self) -> int:
+        """Sequence of the next reading that will be appended."""
+        return self._ring.next_sequence
 
     @property
     def accepted(self) -> int:
@@ -174,48 +104,36 @@ class Reader:
         """
         if not self.pending:
             return None
-        self._oldest = self._source.stamp(self.cursor, self._ahead.blocks) or self._oldest
+        self._oldest = self._source.stamp(self.cursor, self._lane.ahead.blocks) or self._oldest
         return self._source.stamp_ns(self._oldest)
+
+    def begin(self, *, beside: bool = False) -> tuple[Lane, ...]:
+        """Begin a connection: return one lane from the cursor on, or two that share the account.
+
+        With ``beside`` the first gives out what is unsettled now, the second what comes from now
+        on. An account that is in too many pieces already is read in order all the same. Lanes of an
+        earlier call must not be used any more.
+        """
+        self.rewind()
+        self.boundary = self._ring.next_sequence
+        if not beside or self._settled.ranges > MAX_RANGES:
+            return (self._lane,)
+        self._lane.restart(self.cursor, self.boundary)
+        self._live = Lane(self, self._source, self.boundary)
+        return self._lane, self._live
 
     async def wait(self) -> None:
         """Return as soon as something at or after the read position exists."""
-        while (
-            self._source.held or self._settled.skip(self._position)[0] >= self._ring.next_sequence
-        ):
-            await self._source.wakeup.wait()
+        await self._lane.wait()
 
     async def read(self, limit: int) -> Batch | Gap | None:
-        """Return the next run of at most ``limit`` readings, or a gap, or None: nothing now.
-
-        The read position moves behind it. A batch never crosses an epoch, a boot, a settled range
-        or a gap. Storage that answers with errors is asked again with growing pauses, for about
-        ten seconds; then the place counts as corrupt.
-        """
-        if limit < 1:
-            raise ValueError(f"limit must be at least 1, got {limit}")
-        backoff = Backoff(first_s=READ_RETRY_FIRST_S, max_s=READ_RETRY_MAX_S)
-        while True:
-            found = self._read_memory(limit)
-            if found == "again":
-                continue
-            if found != "disk":
-                return found
-            position = self._settled.skip(self._position)[0]
-            memory = self._ring.blocks[0]
-            hint, known = self._ahead.next_number, (memory.first, memory.number)
-            give_up = backoff.attempts >= READ_ATTEMPTS
-            numbering = self._numbering
-            try:
-                ahead = await self._source.fetch(position, hint, known, give_up=give_up)
-                if numbering == self._numbering:
-                    self._ahead = ahead
-            except OSError as error:
-                logger.warning("link %s cannot read the ring now: %s", self.name, error)
-                await asyncio.sleep(backoff.next_s())
+        """Return the next run of at most ``limit`` readings; see ``Lane.read``."""
+        return await self._lane.read(limit)
 
     def rewind(self) -> None:
-        """Read again from the cursor; what is settled above it is not read again."""
-        self._position = self.cursor
+        """Read again from the cursor, in one lane; what is settled above is not read again."""
+        self._live = None
+        self._lane.restart(self.cursor)
         self._source.wakeup.set()
         self._source.wakeup.clear()
 
@@ -246,11 +164,25 @@ class Reader:
         for reason, count in lost.items():
             self.dropped[reason] += count
 
+    def drop_below(self, sequence: int, reason: DropReason) -> int:
+        """Settle all that is unsettled below ``sequence`` as dropped; return how many those are.
+
+        Only while none of it is on its way.
+        """
+        count = 0
+        while self.cursor < sequence:
+            first, settled_from = self._settled.skip(self.cursor)
+            last = (sequence if settled_from is None else min(settled_from, sequence)) - 1
+            self.settle(first, last, dropped={reason: last - first + 1})
+            count += last - first + 1
+        return count
+
     def forget_ahead(self) -> None:
         """Let go of what was read ahead, also of what is just being read."""
-        self._ahead = Ahead()
+        self._lane.forget_ahead()
+        if self._live is not None:
+            self._live.forget_ahead()
         self._oldest = None
-        self._numbering += 1
 
     def renumber(self, by: int, cursor: int | None, oldest: Stamp | None = None) -> None:
         """Raise all sequences by ``by``; ``cursor``: where the disk says that this link stands.
@@ -258,71 +190,15 @@ class Reader:
         What was owed, settled and counted so far stays so, behind what the disk still owes. Only
         while ``idle``.
         """
-        first, done = self._first_owed + by, self.cursor + by
-        self._first_owed = first if cursor is None else cursor
-        self._settled = Settled(done if cursor is None else cursor)
-        if cursor is not None and done > first:
-            self._settled.add(first, done - 1)
-        self._position = self.cursor
+        self._settled = self._settled.raised(by, self._first_owed, cursor)
+        self._first_owed = self._first_owed + by if cursor is None else cursor
+        self.boundary += by
+        end = self._lane.end
+        self._lane.restart(self.cursor, None if end is None else end + by)
+        if self._live is not None:
+            self._live.restart(self._live.position + by)
         self.forget_ahead()
         self._oldest = oldest
-
-    def _read_memory(self, limit: int) -> Batch | Gap | Literal["disk", "again"] | None:
-        """Return what memory knows, or that the disk has to be asked.
-
-        Readings that nobody may have any more are settled here: look again behind them.
-        """
-        ring = self._ring
-        position, settled_from = self._settled.skip(self._position)
-        if position >= ring.next_sequence or self._source.held:
-            return None
-        stop = position + limit
-        if settled_from is not None and settled_from < stop:
-            stop = settled_from
-        found = self._find(position, stop)
-        if found is None:
-            return "disk"
-        if isinstance(found, Gap):
-            if settled_from is not None and found.last >= settled_from:
-                found = Gap(
-                    position,
-                    settled_from - 1,
-                    found.reason,
-                    found.first_time_ns,
-                    found.last_time_ns,
-                )
-            if found.reason == "purged":
-                return self._drop(position, found.last, "purged")
-        else:
-            reason, count = self._source.retention.first_run(found)
-            if reason is not None:
-                return self._drop(position, position + count - 1, reason)
-            if count < len(found):
-                found.keep(count)
-            self._source.date(found)
-        self._position = found.last + 1
-        return found
-
-    def _find(self, position: int, stop: int) -> Batch | Gap | None:
-        """Return what memory, or what was read ahead, has at a position; None: neither has it."""
-        if position >= self._ring.memory_first:
-            return self._ring.read(position, stop)
-        ahead = self._ahead
-        index = _holding(ahead.blocks, position)
-        if index >= 0:
-            return gather(ahead.blocks, index, position, stop)
-        if ahead.hole is not None and ahead.hole.first <= position <= ahead.hole.last:
-            return self._gap(ahead.hole, position)
-        return None
-
-    def _drop(self, first: int, last: int, reason: DropReason) -> Literal["again"]:
-        self.settle(first, last, dropped={reason: last - first + 1})
-        self._position = last + 1
-        return "again"
-
-    def _gap(self, hole: Hole, position: int) -> Gap:
-        wall_ns = self._source.stamp_ns
-        return Gap(position, hole.last, hole.reason, wall_ns(hole.before), wall_ns(hole.after))
 
 
 class Links:
@@ -418,11 +294,3 @@ class Links:
     def not_saved(self) -> None:
         """Make what ``take_changes`` gave due again, because saving it failed."""
         self._dirty = True
-
-
-def _holding(blocks: Sequence[Block], position: int) -> int:
-    """Return the index of the block that holds ``position``, or -1."""
-    for index, block in enumerate(blocks):
-        if block.first <= position < block.end:
-            return index
-    return -1

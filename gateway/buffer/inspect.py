@@ -11,8 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
+from gateway.buffer.batch import Batch
 from gateway.buffer.boots import FILE_NAME as BOOTS_FILE
-from gateway.buffer.boots import Boot, parse_boots
+from gateway.buffer.boots import Boot, parse_boots, place_boots
 from gateway.buffer.catalogue import FILE_NAME as SERIES_FILE
 from gateway.buffer.catalogue import Catalogue, parse_series
 from gateway.buffer.files import BACKUP_SUFFIX, JsonState, read_checked
@@ -342,17 +343,22 @@ class BootTimes:
         boots, self.state = _load(directory / BOOTS_FILE, parse_boots)
         self.boots: list[Boot] = boots or []
         self._by_number = {boot.number: boot for boot in self.boots}
+        # The newest one may still run: then its clock may become right.
+        self._placed = place_boots(self.boots)
+        self._placed.pop(max(self._by_number, default=0), None)
 
     def known(self, boot: int) -> bool:
         """Say whether the file has this boot."""
         return boot in self._by_number
 
-    def offset(self, block: Block) -> tuple[int, bool]:
-        """Return the best offset that is known for a block, and whether the clock was right."""
-        record = self._by_number.get(block.boot)
-        if record is None or (block.synced and record.state == "unsynced"):
-            return block.offset_ns, block.synced
-        return record.offset_ns, record.state == "synced"
+    def date(self, batch: Batch) -> None:
+        """Give readings of one block the best offset that is known of their boot."""
+        record = self._by_number.get(batch.boot)
+        if record is None or (batch.synced and record.state == "unsynced"):
+            return
+        placed = self._placed.get(batch.boot)
+        batch.offset_ns = record.offset_ns if placed is None else placed.offset_ns
+        batch.synced, batch.estimated = record.state == "synced", placed is not None
 
 
 def _changed_ns(path: Path) -> int:

@@ -44,6 +44,10 @@ class BufferSettings:
         default_factory=lambda: dict(DEFAULT_RETENTION_S)
     )
     """How old readings of a class may become and still be read; None: as long as they fit."""
+    sensor_retention_s: Mapping[str, float] = field(default_factory=dict)
+    """The same for single sensors, by name; the shorter of both counts."""
+    hold_unsynced_s: float = 0.0
+    """Readings of a boot whose clock is not right yet are given out so long after opening."""
 
 
 @dataclass(slots=True)

@@ -40,7 +40,8 @@ class HandClock(Clock):
     def sample(self) -> Step | None:
         """Ask no file, so that a clock can be made inside the event loop."""
         self.offset_ns = self.real_ns - self.boot_ns
-        self.synced = self.synced or self._trusted
+        if self._trusted:
+            self.sync_source = "trusted"
         return None
 
     def step_wall(self, change_ns: int) -> None:

@@ -104,7 +104,7 @@ async def test_when_the_clock_becomes_right_the_readings_of_this_boot_do_too(
     link = buffer.reader("aarhus")
     append(buffer, 3)
     await buffer.flush()
-    clock.synced = True
+    clock.sync_source = "timesyncd"
     clock.step_wall(WALL_NS - 5_000_000_000)
     batch = await link.read(10)
     assert isinstance(batch, Batch)

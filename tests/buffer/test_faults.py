@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from gateway.buffer import Buffer, Gap, Reader
-from gateway.buffer import cursors as cursors_module
 from gateway.buffer import flusher as flusher_module
+from gateway.buffer import lane as lane_module
 from gateway.buffer.layout import READINGS_PER_BLOCK
 from tests.buffer.support import (
     FakeDisk,
@@ -35,8 +35,8 @@ LINK = "aarhus"
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flusher_module, "RETRY_FIRST_S", 0.02)
     monkeypatch.setattr(flusher_module, "RETRY_MAX_S", 0.02)
-    monkeypatch.setattr(cursors_module, "READ_RETRY_FIRST_S", 0.01)
-    monkeypatch.setattr(cursors_module, "READ_RETRY_MAX_S", 0.01)
+    monkeypatch.setattr(lane_module, "READ_RETRY_FIRST_S", 0.01)
+    monkeypatch.setattr(lane_module, "READ_RETRY_MAX_S", 0.01)
 
 
 def failing(

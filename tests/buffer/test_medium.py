@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from gateway.buffer import Batch, Buffer, Gap
-from gateway.buffer import cursors as cursors_module
 from gateway.buffer import flusher as flusher_module
 from gateway.buffer import healing as healing_module
+from gateway.buffer import lane as lane_module
 from gateway.buffer.layout import BLOCK_SIZE, FIRST_DATA_SLOT, READINGS_PER_BLOCK
 from tests.buffer.support import (
     KEY,
@@ -37,8 +37,8 @@ LINK = "aarhus"
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flusher_module, "RETRY_FIRST_S", 0.02)
     monkeypatch.setattr(flusher_module, "RETRY_MAX_S", 0.02)
-    monkeypatch.setattr(cursors_module, "READ_RETRY_FIRST_S", 0.01)
-    monkeypatch.setattr(cursors_module, "READ_RETRY_MAX_S", 0.01)
+    monkeypatch.setattr(lane_module, "READ_RETRY_FIRST_S", 0.01)
+    monkeypatch.setattr(lane_module, "READ_RETRY_MAX_S", 0.01)
     monkeypatch.setattr(healing_module, "HEAL_FIRST_S", 0.02)
     monkeypatch.setattr(healing_module, "HEAL_MAX_S", 0.02)
 

@@ -12,7 +12,7 @@ import pytest
 
 import tests.buffer
 from gateway.buffer import buffer as buffer_module
-from gateway.buffer import cursors
+from gateway.buffer import lane
 from tests.compiled.twin import INSTALLED, swap
 
 NOT_AGAIN = {"test_kill"}
@@ -70,7 +70,7 @@ globals().update(_collected())
 @pytest.fixture(autouse=True)
 def the_other_mode(twin: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     swap(monkeypatch, INSTALLED, twin)
-    for module in (buffer_module, cursors):
+    for module in (buffer_module, lane):
         assert vars(module)["Ring"] is twin.Ring, "the other mode would not be tested"
 
 

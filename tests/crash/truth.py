@@ -335,6 +335,10 @@ def _examine_batch(truth: Truth, batch: Batch, *, running: int) -> None:
             "invented", f"{batch.first}..{batch.last} of epoch {batch.epoch} never came"
         )
     offsets = truth.offsets.get(batch.boot)
+    if batch.estimated:  # placed between its neighbours, of which later ones learn more
+        if offsets is None or batch.synced or batch.boot == running:
+            raise Violation("time", f"boot {batch.boot} is no boot to be estimated: {offsets}")
+        return
     if offsets is None or batch.offset_ns not in offsets.allowed:
         raise Violation("time", f"offset {batch.offset_ns} of boot {batch.boot}: {offsets}")
     if batch.boot != running:
