@@ -1,56 +1,11 @@
 """``deadband``: send on change, with a heartbeat so that silence stays visible."""
 
-import re
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from pydantic import Field, model_validator
-
-from gateway.config.units import Duration
 from gateway.filters.contract import FilterOptions, Passed
+from gateway.filters.deadband_options import DeadbandOptions
 
 __all__ = ["Deadband", "DeadbandOptions"]
-
-DEFAULT_HEARTBEAT_S = 60.0
-_PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
-
-
-class DeadbandOptions(FilterOptions):
-    """Send on change: a number, text such as "5 %", or a table. 0 means: on every change."""
-
-    absolute: float | None = Field(
-        default=None, ge=0, description="A change above this passes; in the unit of the quantity."
-    )
-    percent: float | None = Field(
-        default=None,
-        ge=0,
-        le=100,
-        description="A change above so many percent of the value passed last passes. "
-        "With absolute as well, the larger of the two counts.",
-    )
-    heartbeat: Duration = Field(
-        default=DEFAULT_HEARTBEAT_S,
-        ge=1.0,
-        le=86400.0,
-        description="A reading passes after so long even without a change.",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _shorthand(cls, options: Any) -> Any:
-        if isinstance(options, str):
-            match = _PERCENT.fullmatch(options)
-            if match is None:
-                raise ValueError('must be a number, text such as "5 %", or a table')
-            return {"percent": float(match[1])}
-        if isinstance(options, int | float) and not isinstance(options, bool):
-            return {"absolute": options}
-        return options
-
-    @model_validator(mode="after")
-    def _a_width_is_given(self) -> "DeadbandOptions":
-        if self.absolute is None and self.percent is None:
-            raise ValueError("needs absolute or percent or both")
-        return self
 
 
 class Deadband:
@@ -77,11 +32,13 @@ class Deadband:
 
     def apply(self, time_ns: int, value: float, flags: int) -> Passed | None:
         """Return the reading if it says something new or the heartbeat is due, else None."""
-        if self._low <= value <= self._high and time_ns < self._due_ns and flags == self._flags:
+        number = value
+        now_ns = time_ns
+        if self._low <= number <= self._high and now_ns < self._due_ns and flags == self._flags:
             return None
-        width = max(self._absolute, abs(value) * self._share)
-        self._low = value - width
-        self._high = value + width
-        self._due_ns = time_ns + self._heartbeat_ns
+        width = max(self._absolute, abs(number) * self._share)
+        self._low = number - width
+        self._high = number + width
+        self._due_ns = now_ns + self._heartbeat_ns
         self._flags = flags
         return time_ns, value, flags

@@ -11,12 +11,14 @@ Intervals are aligned to the boot of the machine and judged by event time; there
 A reading of an interval that is over already (a device reported an old one late) is dropped.
 """
 
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from gateway.config.units import Duration
-from gateway.filters.contract import FilterOptions, Passed
+from gateway.filters.contract import FilterOptions, Flow, Passed
+from gateway.filters.scale import scale_of
 
 __all__ = ["Interval", "IntervalOptions"]
 
@@ -35,6 +37,21 @@ class IntervalOptions(FilterOptions):
     @classmethod
     def _shorthand(cls, options: Any) -> Any:
         return {"every": options} if isinstance(options, str | int | float) else options
+
+    def refuse(self, flow: Flow) -> str:
+        """Refuse to lose a part of a sum, and a mean where there is none."""
+        if flow.kind == "delta":
+            return f"would lose a part of {flow.quantity}, which is added up; window has its sum"
+        if self.take == "mean" and (flow.kind != "gauge" or scale_of(flow.unit) != "plain"):
+            return f"a mean of {flow.quantity} means nothing here; take the last, or use window"
+        return ""
+
+    def after(self, flow: Flow) -> Flow:
+        """Say that a mean is one, and over how long."""
+        if self.take != "mean" or flow.aggregation != "instant":
+            return flow
+        window = {**flow.calibration, "window_s": f"{self.every:g}"}
+        return replace(flow, aggregation="mean", calibration=window)
 
 
 class Interval:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 
 from gateway.filters import Passed, build_chain
@@ -34,7 +35,14 @@ def _accumulate(drawn: Iterable[tuple[int, float, int]]) -> list[Passed]:
     return result
 
 
-def run(filters: Mapping[str, Any], fed: Iterable[Passed]) -> list[Passed | None]:
+def run(
+    filters: Mapping[str, Any], fed: Iterable[Passed], quantity: str = ""
+) -> list[Passed | None]:
     """Feed readings through a fresh chain and return what came out at each."""
-    apply = build_chain(filters)().apply
+    apply = build_chain(filters, quantity)().apply
     return [apply(*reading) for reading in fed]
+
+
+def near(value: float, *, rel: float = 1e-6, within: float = 1e-12) -> Any:
+    """Return what equals every number close to ``value``, also inside a reading."""
+    return pytest.approx(value, rel=rel, abs=within)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gateway.filters import Passed, parse_options
-from gateway.filters.deadband import DEFAULT_HEARTBEAT_S
+from gateway.filters.deadband_options import DEFAULT_HEARTBEAT_S
 from tests.filters.readings import EXACT_VALUES, SECOND_NS, readings, run
 
 
