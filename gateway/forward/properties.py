@@ -5,8 +5,10 @@ from collections.abc import Sequence
 
 __all__ = ["PackedProperties", "pack_properties"]
 
+MESSAGE_EXPIRY = 0x02
 CONTENT_TYPE = 0x03
 USER_PROPERTY = 0x26
+MAX_EXPIRY_S = 0xFFFF_FFFF
 
 
 class PackedProperties:
@@ -25,9 +27,16 @@ class PackedProperties:
         return self._packed
 
 
-def pack_properties(content_type: str, user: Sequence[tuple[str, str]]) -> bytes:
-    """Return the field: its length, the content type (empty: none) and the user properties."""
+def pack_properties(
+    content_type: str, user: Sequence[tuple[str, str]], *, expiry_s: int | None = None
+) -> bytes:
+    """Return the field: its length, expiry, content type (empty: none) and user properties.
+
+    ``expiry_s``: seconds after which the broker may throw the message away; None: never.
+    """
     field = bytearray()
+    if expiry_s is not None:
+        field += struct.pack("!BI", MESSAGE_EXPIRY, min(max(expiry_s, 1), MAX_EXPIRY_S))
     if content_type:
         field += bytes([CONTENT_TYPE]) + _text(content_type)
     for name, value in user:

@@ -252,9 +252,12 @@ async def test_a_broker_that_says_nothing_is_a_timeout() -> None:
     [
         (0x86, "login", "refused"),
         (0x87, "login", "refused"),
+        (0x84, "mqtt_version", "refused"),
         (0x85, "client_id", "refused"),
         (0x8A, "banned", "refused"),
         (0x88, "unavailable", "waiting"),
+        (0x97, "quota", "waiting"),
+        (0x9C, "moved", "waiting"),
         (0x9F, "rate", "waiting"),
         (0x80, "connack", "waiting"),
     ],
@@ -266,6 +269,26 @@ async def test_connack_codes_have_causes(code: int, cause: str, state: str) -> N
             await eventually(lambda: cause in link.stats.disconnects)
             await eventually(lambda: link.stats.state == state)
             assert link.stats.last_error_cause == cause
+
+
+@pytest.mark.parametrize(
+    ("packet", "cause"),
+    [
+        (bytes([0xE0, 2, 0x9D, 0]), "moved"),
+        (bytes([0xE0, 2, 0x97, 0]), "quota"),
+        (bytes([0xE0, 2, 0x87, 0]), "not_authorised"),
+        (bytes([0x30, 0xFF, 0xFF, 0xFF, 0x7F]), "oversized"),
+        (bytes([0xF0, 0]), "protocol"),
+    ],
+    ids=["moved", "quota", "not-authorised", "oversized", "no-mqtt"],
+)
+async def test_what_ends_a_connection_has_a_cause(packet: bytes, cause: str) -> None:
+    async with FakeBroker() as broker:
+        link = make_link(broker_section(broker.port), FakeReader(), Catalogue())
+        async with running(link):
+            await eventually(lambda: link.stats.state == "online")
+            await broker.say(packet)
+            await eventually(lambda: link.stats.disconnects == {cause: 1})
 
 
 async def test_a_broker_that_takes_qos_0_only_is_refused() -> None:
