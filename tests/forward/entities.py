@@ -11,15 +11,17 @@ from referencing import Registry, Resource
 from referencing.exceptions import NoSuchResource
 from referencing.jsonschema import DRAFT202012
 
-from gateway.forward.formats.ngsi_models import DOMAINS
+from gateway.forward.formats.ngsi_tables import DOMAINS
+from gateway.reading import Aggregation, Dims, Series, SeriesKey
 from tests.shared_material import shared
 
-__all__ = ["attributes", "context_terms", "key_values", "schema_errors"]
+__all__ = ["attributes", "context_terms", "key_values", "schema_errors", "series_of"]
 
 BASES = (
     "https://smart-data-models.github.io/",
     "https://raw.githubusercontent.com/smart-data-models/",
 )
+BEYOND_SCHEMAS = frozenset({"refDevice", "dateObservedFrom", "dateObservedTo"})
 FORMATS = FormatChecker(formats=["ipv4", "ipv6"])
 """Device.ipAddress is oneOf ipv4, ipv6: without both checkers every address fails."""
 
@@ -28,6 +30,22 @@ FORMATS = FormatChecker(formats=["ipv4", "ipv6"])
 def _is_date_time(value: object) -> bool:
     """The library checks this only with packages that we do not have."""
     return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None
+
+
+def series_of(
+    series_id: int,
+    sensor: str,
+    quantity: str,
+    dims: Dims = (),
+    *,
+    aggregation: Aggregation = "instant",
+    unit: str = "1",
+    window_s: str = "",
+) -> Series:
+    """Return a series, with windows as the window filter makes them where ``window_s`` says so."""
+    calibration = {"window_s": window_s} if window_s else {}
+    key = SeriesKey(sensor, quantity, tuple(sorted(dims)), aggregation)
+    return Series(series_id, key, unit, "P0", calibration)
 
 
 def attributes(entity: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -81,8 +99,9 @@ def schema_errors(entity: dict[str, Any]) -> list[str]:
     """Return what the official schema of its type says against an entity.
 
     A Relationship is one URI for brokers, while some schemas want a list: it is made one here.
-    Typos pass silently there, so unknown attributes are errors here; refDevice is in the @context
-    of every subject, though not in every schema.
+    Typos pass silently there, so unknown attributes are errors here; refDevice and, for windows,
+    dateObservedFrom and dateObservedTo are in the @context of a subject, though not in every
+    schema of it.
     """
     plain = key_values(entity)
     validator = _validator(entity["type"])
@@ -90,7 +109,8 @@ def schema_errors(entity: dict[str, Any]) -> list[str]:
     if "refDevice" in plain and known.get("refDevice", {}).get("type") == "array":
         plain["refDevice"] = [plain["refDevice"]]
     errors = [f"{list(e.path)}: {e.message}" for e in validator.iter_errors(plain)]
-    unknown = set(plain) - set(known) - {"id", "type", "location", "refDevice"}
+    beyond = BEYOND_SCHEMAS & context_terms(DOMAINS[entity["type"]])
+    unknown = set(plain) - set(known) - {"id", "type", "location"} - beyond
     return errors + [f"{name} is no attribute of {entity['type']}" for name in sorted(unknown)]
 
 

@@ -5,8 +5,9 @@ import json
 import math
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
-from typing import Any
+from typing import Any, get_args
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -15,7 +16,8 @@ from gateway.buffer import Batch
 from gateway.forward.formats.base import TimeText
 from gateway.forward.formats.json_lines import JsonLines
 from gateway.quantities import DIMS, registry
-from gateway.reading import Flag, PrivacyClass, Series, SeriesKey, flag_names
+from gateway.reading import Aggregation, Flag, PrivacyClass, Series, SeriesKey, flag_names
+from tests.forward.entities import series_of
 from tests.forward.fakes import CONTEXT, OFFSET_NS, Catalogue
 
 JSON = dataclasses.replace(CONTEXT, topic=JsonLines.topic)
@@ -161,4 +163,21 @@ def test_the_schema_names_what_the_code_knows() -> None:
     assert SCHEMA["$id"] == JsonLines.schema
     assert fields["dims"]["propertyNames"]["enum"] == list(DIMS)
     assert fields["flags"]["items"]["enum"] == flag_names(sum(Flag))
-    assert sorted(SCHEMA["required"]) == sorted(fields)
+    assert sorted([*SCHEMA["required"], "window_s"]) == sorted(fields)
+    assert fields["aggregation"]["enum"] == list(get_args(Aggregation))
+
+
+@pytest.mark.parametrize(("text", "length_s"), [("900", 900), ("0.5", 0.5), ("3600.0", 3600)])
+def test_a_window_says_how_long_it_is(text: str, length_s: float) -> None:
+    series = series_of(0, "a", "air.pm25", aggregation="mean", window_s=text)
+    batch, _ = batch_of([(series.key, 0, 8.4, 0)])
+    (message,) = JsonLines().encode(batch, [0], {0: series}.__getitem__, JSON)
+    line = json.loads(message.payload)
+    assert not list(VALIDATOR.iter_errors(line))
+    assert line["window_s"] == length_s
+
+
+def test_what_is_no_window_says_nothing_of_one() -> None:
+    batch, series = batch_of([(SeriesKey("a", "air.pm25"), 0, 8.4, 0)])
+    (message,) = JsonLines().encode(batch, [0], series.__getitem__, JSON)
+    assert b"window_s" not in message.payload

@@ -4,9 +4,24 @@ from gateway.forward.formats.base import (
     Format,
     FormatContext,
     Message,
+    SensorFacts,
     SeriesLookup,
+    Session,
+    format_class,
+    format_names,
     load_format,
     render_topic,
 )
 
-__all__ = ["Format", "FormatContext", "Message", "SeriesLookup", "load_format", "render_topic"]
+__all__ = [
+    "Format",
+    "FormatContext",
+    "Message",
+    "SensorFacts",
+    "SeriesLookup",
+    "Session",
+    "format_class",
+    "format_names",
+    "load_format",
+    "render_topic",
+]
