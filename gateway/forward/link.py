@@ -1,49 +1,52 @@
 """The link to one city broker: connects, forwards, and begins again after every end.
 
 What a link promises (docs/architecture.md): nothing is settled before the broker acknowledged it;
-whatever ends a connection, everything from the cursor on is sent again; accepted = acknowledged +
+whatever ends a connection, everything that is not settled is sent again; accepted = acknowledged +
 pending + dropped. "Handed to the library" is not sent.
 """
 
 import asyncio
-import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from gateway.backoff import Backoff
 from gateway.buffer import Reader
 from gateway.clock import Clock
 from gateway.config.model import BrokerSection
-from gateway.errors import BrokerRefused, BrokerUnreachable
-from gateway.forward.causes import BrokerError, disconnect_error
-from gateway.forward.formats.base import Format, FormatContext, SeriesLookup, render_topic
-from gateway.forward.mqtt import (
-    MAX_WINDOW,
-    Connection,
-    ConnectionSettings,
-    Will,
-    open_connection,
+from gateway.errors import BrokerRefused, BrokerUnreachable, ConfigError
+from gateway.forward.announcer import SeriesOf
+from gateway.forward.causes import BrokerError
+from gateway.forward.certificates import CertificateWatch
+from gateway.forward.connection_number import ConnectionNumber
+from gateway.forward.conversation import Conversation
+from gateway.forward.formats.base import (
+    Format,
+    FormatContext,
+    History,
+    SeriesLookup,
+    Session,
+    render_topic,
 )
-from gateway.forward.outbox import Outbox
-from gateway.forward.policy import Policy
-from gateway.forward.properties import pack_properties
-from gateway.forward.pump import Pump
+from gateway.forward.gate import Pace
+from gateway.forward.kept import Kept
+from gateway.forward.mqtt import ConnectionSettings, Will, open_connection
+from gateway.forward.policy import Policy, coarse
 from gateway.forward.refusals import Refusals
-from gateway.forward.reports import STATUS_TOPIC, offline_payload, online_payload
+from gateway.forward.reports import offline_payload
 from gateway.forward.stats import LinkStats
-from gateway.forward.window import Parcel
+from gateway.forward.time_fixes import TimeFixes
 
-__all__ = ["Link"]
+__all__ = ["Link", "connection_settings"]
 
 STABLE_NS = 60_000_000_000
 """A connection that lasted so long resets the back-off."""
-GOODBYE_TIMEOUT_S = 2.0
-"""For the status ``offline`` to be acknowledged at a clean stop."""
 TAKEN_OVER_PAUSE_S = 60.0
 """Somebody else uses our client id: never fight about it."""
-LOOKS_PER_ACK_TIMEOUT = 10
+NEVER_CONNECTED = frozenset({"dns", "refused", "unreachable"})
+"""Causes of an attempt that sent nothing: a week of them writes no file a minute."""
 
 log = logging.getLogger("citylab_gateway.forward")
 
@@ -57,31 +60,61 @@ class Link:
         *,
         reader: Reader,
         series: SeriesLookup,
+        series_of: SeriesOf,
         identity: FormatContext,
         format: Format,  # noqa: A002 - the word of the configuration
         password: str | None,
         clock: Clock,
         status: Callable[[], Mapping[str, Any]],
+        directory: Path | None = None,
     ) -> None:
+        """``directory``: for what a link keeps: doubtful times, and the number of connections.
+
+        Raises ConfigError for a topic template or a treatment of history that cannot be.
+        """
         self.broker = broker
         self.reader = reader
-        self.stats = LinkStats()
-        self._series = series
-        self._context = dataclasses.replace(identity, topic=broker.topic or format.topic)
-        render_topic(self._context.topic, self._context)  # a wrong template fails here, not later
         self._format = format
+        context = self._context(identity)
+        for template in (context.topic, broker.gap_topic, broker.time_fix_topic):
+            render_topic(template, context)  # a wrong template fails here, not later
+        self._kept = Kept(
+            broker=broker,
+            reader=reader,
+            series=series,
+            series_of=series_of,
+            format=format,
+            context=context,
+            clock=clock,
+            status=status,
+            policy=Policy(broker.select, series, context.sensors),
+            refusals=Refusals(max_pause_s=broker.backoff_max),
+            pace=Pace(broker.history_rate),
+            history=_history(broker, format),
+            status_topic=render_topic(broker.status_topic, context),
+            certificates=None if broker.insecure else CertificateWatch(broker.tls),
+            began_ns=clock.now_ns(),
+            fixes=_fixes(broker, reader, format, directory),
+        )
+        self.stats: LinkStats = self._kept.stats
         self._clock = clock
-        self._status = status
-        self._policy = Policy(broker.select, series)
         self._backoff = Backoff(max_s=broker.backoff_max)
-        self._refusals = Refusals(max_pause_s=broker.backoff_max)
-        self._status_topic = render_topic(STATUS_TOPIC, self._context)
-        self._settings = self._connection_settings(password)
+        will = Will(self._kept.status_topic, offline_payload(context, "lost"))
+        self._settings = connection_settings(
+            broker,
+            gateway=context.gateway,
+            password=password,
+            will=will if self._kept.status_topic else None,
+        )
+        self._number = (
+            ConnectionNumber(directory, broker.name)
+            if directory is not None and type(format).session is not Format.session
+            else None
+        )
+        self._conversation: Conversation | None = None
         self._warned_of = ""
         self._was_stable = False
         """The connection that ended last was up for a minute."""
-        self._sent_to = -1
-        """Last sequence that ever went out, to count what goes out again."""
 
     async def run(self) -> None:
         """Connect, forward, back off, for ever.
@@ -94,6 +127,8 @@ class Link:
                 error = await self._connect_and_forward()
                 if self._was_stable:
                     self._backoff.reset()
+                if error is None:
+                    continue
                 self.stats.state = "refused" if isinstance(error, BrokerRefused) else "waiting"
                 pause_s = self._backoff.next_s()
                 await asyncio.sleep(
@@ -101,14 +136,39 @@ class Link:
                 )
         finally:
             self.stats.state = "stopped"
+            if self._kept.fixes is not None:
+                await self._kept.fixes.close()
 
-    async def _connect_and_forward(self) -> BrokerError:
-        """Return why there is no connection any more."""
+    def update_context(self, identity: FormatContext) -> None:
+        """Speak of other sensors and places from now on; the connection stays."""
+        before, self._kept.context = self._kept.context, self._context(identity)
+        self._kept.policy.configure(self._kept.context.sensors)
+        if self._conversation is not None and before != self._kept.context:
+            self._conversation.context_changed(before)
+
+    async def _connect_and_forward(self) -> BrokerError | None:
+        """Return why there is no connection any more; None: to begin the next one at once."""
         self.stats.state = "connecting"
         self._was_stable = False
+        if self._kept.fixes is not None:
+            await self._kept.fixes.load()
+        session = await self._session()
+        conversation = Conversation(self._kept, session)
+        settings = self._settings
+        if session is not None:
+            settings = dataclasses.replace(settings, receive=conversation.hear)
+            if session.will is not None:
+                will = session.will
+                settings = dataclasses.replace(
+                    settings, will=Will(will.topic, will.payload, retain=will.retain)
+                )
         try:
-            connection = await open_connection(self._settings)
+            if self._kept.certificates is not None:
+                await asyncio.to_thread(self._kept.certificates.changed)  # these are used now
+            connection = await open_connection(settings)
         except (BrokerUnreachable, BrokerRefused) as failure:
+            if self._number is not None and failure.cause in NEVER_CONNECTED:
+                self._number.give_back()
             self._note(failure)
             return failure
         self.stats.connects += 1
@@ -116,91 +176,24 @@ class Link:
         self._warned_of = ""
         up_ns = self._clock.now_ns()
         log.info("%s: link up (%s:%d)", self.broker.name, self.broker.host, self.broker.port)
+        self._conversation = conversation
         try:
-            error = await self._forward(connection)
+            error = await conversation.run(connection)
         finally:
+            self._conversation = None
             await connection.close()
             self.stats.in_flight = 0
             self.reader.rewind()
         self._was_stable = self._clock.now_ns() - up_ns >= STABLE_NS
-        self._note(error)
+        if error is not None:
+            self._note(error)
         return error
 
-    async def _forward(self, connection: Connection) -> BrokerUnreachable:
-        outbox = Outbox(
-            connection,
-            broker=self.broker.name,
-            reader=self.reader,
-            refusals=self._refusals,
-            context=self._context,
-            stats=self.stats,
-            in_flight=min(self.broker.in_flight, MAX_WINDOW),
-            now_ns=self._clock.now_ns,
-            sent_to=self._sent_to,
-        )
-        pump = Pump(
-            outbox,
-            broker=self.broker,
-            reader=self.reader,
-            policy=self._policy,
-            encoder=self._format,
-            series=self._series,
-            context=self._context,
-            packet_limit_bytes=connection.limits.maximum_packet_bytes,
-        )
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(outbox.repeat_refused()),
-                    group.create_task(self._renew_status(connection, outbox)),
-                    group.create_task(pump.run()),
-                ]
-                error = await self._watch(connection, outbox)
-                for task in tasks:
-                    task.cancel()
-        except asyncio.CancelledError:
-            await self._say_goodbye(connection, outbox)
-            raise
-        finally:
-            self._sent_to = max(self._sent_to, outbox.sent_to)
-        return error
-
-    async def _watch(self, connection: Connection, outbox: Outbox) -> BrokerUnreachable:
-        """Return why the connection ended, or has to: an acknowledgement is overdue."""
-        name, timeout_s = self.broker.name, self.broker.ack_timeout
-        while True:
-            await asyncio.wait({connection.ended}, timeout=timeout_s / LOOKS_PER_ACK_TIMEOUT)
-            if connection.ended.done():
-                code = connection.ended.result()
-                self._refusals.connection_ended(code, outbox.window.parcels)
-                return disconnect_error(name, code)
-            if outbox.window.overdue(timeout_s):
-                connection.abort()
-                return BrokerUnreachable(name, "ack_timeout", f"none for {timeout_s:g} s")
-
-    async def _renew_status(self, connection: Connection, outbox: Outbox) -> None:
-        while True:
-            now_ns = self._clock.wall_ns(self._clock.now_ns())
-            payload = online_payload(self._context, now_ns, self._status())
-            await outbox.post(self._status_parcel(connection, payload))
-            await asyncio.sleep(self.broker.status_interval)
-
-    async def _say_goodbye(self, connection: Connection, outbox: Outbox) -> None:
-        now_ns = self._clock.wall_ns(self._clock.now_ns())
-        payload = offline_payload(self._context, "stopped", now_ns)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GOODBYE_TIMEOUT_S):
-                await outbox.window.room()
-                await asyncio.wait({outbox.window.send(self._status_parcel(connection, payload))})
-        await connection.disconnect()
-
-    def _status_parcel(self, connection: Connection, payload: bytes) -> Parcel:
-        return Parcel(
-            topic=self._status_topic,
-            payload=payload,
-            properties=pack_properties("application/json", ()),
-            retain=connection.limits.retain,
-        )
+    async def _session(self) -> Session | None:
+        if type(self._format).session is Format.session:
+            return None
+        number = 0 if self._number is None else await self._number.next()
+        return self._format.session(self._kept.context, number, self._kept.wall_ns())
 
     def _note(self, error: BrokerError) -> None:
         stats, cause = self.stats, error.cause
@@ -211,18 +204,48 @@ class Link:
         log.log(level, "link down, nothing is lost: %s", error)
         self._warned_of = cause
 
-    def _connection_settings(self, password: str | None) -> ConnectionSettings:
-        broker = self.broker
-        return ConnectionSettings(
-            broker=broker.name,
-            host=broker.host,
-            port=broker.port,
-            client_id=broker.client_id or f"citylab-{self._context.gateway}-{broker.name}",
-            protocol_5=broker.protocol == "5",
-            username=broker.username,
-            password=password,
-            tls=None if broker.insecure else broker.tls,
-            will=Will(self._status_topic, offline_payload(self._context, "lost")),
-            keepalive_s=broker.keepalive,
-            connect_timeout_s=broker.connect_timeout,
+    def _context(self, identity: FormatContext) -> FormatContext:
+        template = self.broker.topic or self._format.topic_template()
+        named = dataclasses.replace(identity, topic=template)
+        return coarse(named, self.broker.select)
+
+
+def connection_settings(
+    broker: BrokerSection, *, gateway: str, password: str | None, will: Will | None
+) -> ConnectionSettings:
+    """Return how to connect to a broker as the gateway of that id; nothing is received."""
+    return ConnectionSettings(
+        broker=broker.name,
+        host=broker.host,
+        port=broker.port,
+        client_id=broker.client_id or f"citylab-{gateway}-{broker.name}",
+        protocol_5=broker.protocol == "5",
+        username=broker.username,
+        password=password,
+        tls=None if broker.insecure else broker.tls,
+        websocket_path=broker.websocket_path,
+        will=will,
+        keepalive_s=broker.keepalive,
+        connect_timeout_s=broker.connect_timeout,
+    )
+
+
+def _fixes(
+    broker: BrokerSection, reader: Reader, encoder: Format, directory: Path | None
+) -> TimeFixes | None:
+    """Return what mends times; None where nobody wants that, or no times are sent."""
+    if not broker.time_fix_topic or _history(broker, encoder) == "latest":
+        return None
+    return TimeFixes(reader, directory, broker.name, broker.previous_name)
+
+
+def _history(broker: BrokerSection, encoder: Format) -> History:
+    chosen: History = broker.history or encoder.history
+    if chosen != encoder.history and chosen not in encoder.histories:
+        raise ConfigError(
+            f"the format {broker.format!r} cannot do this",
+            key=f"broker[{broker.name}].history",
+            value=chosen,
+            allowed=", ".join(encoder.histories),
         )
+    return chosen

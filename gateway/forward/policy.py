@@ -1,25 +1,66 @@
-"""What may leave for one broker: an allow-list, decided once per series."""
+"""What may leave for one broker: an allow-list, decided once per series, and how often."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 
 from gateway.buffer import Batch
-from gateway.config.model import SelectSection
-from gateway.forward.formats.base import SeriesLookup
+from gateway.config.model import SelectSection, rounded, terms
+from gateway.forward.formats.base import FormatContext, SensorFacts, SeriesLookup
+from gateway.quantities import registry
 from gateway.reading import Series
 
-__all__ = ["Policy", "allows"]
+__all__ = ["Policy", "allows", "coarse", "may_know"]
+
+NS_PER_S = 1_000_000_000
+REMEMBERED_INTERVALS = 64
+"""Per series; what is read again from further back may bring out one reading more."""
+
+Sensors = Mapping[str, SensorFacts]
+NOBODY: Sensors = MappingProxyType({})
 
 
-def allows(select: SelectSection, series: Series) -> bool:
+def allows(select: SelectSection, series: Series, sensors: Sensors = NOBODY) -> bool:
     """Say whether the readings of a series may leave.
 
-    Sensor and quantity must each match one of the patterns, and the privacy class must not be
-    above the configured one (P0 < P1 < P2 < P3).
+    Sensor and quantity must each match one of the patterns, and the broker must be open to the
+    privacy class. What is attributable to somebody (P3) leaves only while its sensor is one of
+    the ``sensors`` that are configured: only there stands why it may.
     """
+    sensor = series.key.sensor
     return (
-        series.privacy <= select.privacy
-        and any(fnmatchcase(series.key.sensor, pattern) for pattern in select.sensors)
+        select.admits(series.privacy)
+        and (series.privacy != "P3" or sensor in sensors)
+        and any(fnmatchcase(sensor, pattern) for pattern in select.sensors)
         and any(fnmatchcase(series.key.quantity, pattern) for pattern in select.quantities)
+    )
+
+
+def may_know(select: SelectSection, sensor: str, facts: SensorFacts) -> bool:
+    """Say whether the broker may be told that a sensor exists."""
+    return select.admits(facts.privacy) and any(
+        fnmatchcase(sensor, pattern) for pattern in select.sensors
+    )
+
+
+def coarse(context: FormatContext, select: SelectSection) -> FormatContext:
+    """Return the context with places as precise as the broker may know them, and no more.
+
+    A sensor that stands at the gateway is listed, too: it may be told less precisely.
+    """
+    places = {}
+    for name in (*context.sensors, *context.locations):
+        place = context.location_of(name)
+        if place is not None:
+            facts = context.sensors.get(name)
+            privacy = "P0" if facts is None else facts.privacy
+            places[name] = rounded(place, terms(select, facts, privacy).location_decimals)
+    own = context.location
+    return replace(
+        context,
+        location=None if own is None else rounded(own, select.location_decimals),
+        locations=places,
     )
 
 
@@ -28,26 +69,91 @@ class _Decisions(dict[int, bool | None]):
 
     def __init__(self, select: SelectSection, series: SeriesLookup) -> None:
         super().__init__()
+        self.sensors = NOBODY
         self._select = select
         self._series = series
 
     def __missing__(self, series_id: int) -> bool | None:
         try:
-            decision = allows(self._select, self._series(series_id))
+            decision = allows(self._select, self._series(series_id), self.sensors)
         except LookupError:
             return None  # not remembered: the catalogue may learn it
         self[series_id] = decision
         return decision
 
 
-class Policy:
-    """Applies ``select`` to batches; a series never changes, so each is judged once."""
+class _Intervals(dict[int, int]):
+    """Series id -> ns in which at most one reading leaves, 0 for all."""
 
     def __init__(self, select: SelectSection, series: SeriesLookup) -> None:
+        super().__init__()
+        self.sensors = NOBODY
+        self._select = select
+        self._series = series
+
+    def __missing__(self, series_id: int) -> int:
+        one = self._series(series_id)
+        quantity = registry().get(one.key.quantity)
+        interval_ns = 0
+        # What counts what happened since the reading before is never thinned: the sum would be
+        # wrong.
+        if quantity is None or quantity.kind != "delta":
+            facts = self.sensors.get(one.key.sensor)
+            interval_s = terms(self._select, facts, one.privacy).min_interval_s
+            interval_ns = round(interval_s * NS_PER_S)
+        self[series_id] = interval_ns
+        return interval_ns
+
+
+class Policy:
+    """Applies ``select`` to batches; outlives the connections of its link.
+
+    A series is judged once, until the configured sensors change. With a minimum interval, boot
+    time is divided into intervals, and of each series the first reading in each may leave. It is
+    remembered which one that was, so that the same leaves again when it is read again.
+    """
+
+    def __init__(
+        self, select: SelectSection, series: SeriesLookup, sensors: Sensors = NOBODY
+    ) -> None:
+        self._select = select
         self._decisions = _Decisions(select, series)
+        self._intervals = _Intervals(select, series)
+        self._chosen: dict[int, dict[tuple[int, int], int]] = {}
+        """Series id -> boot and number of the interval -> boot time of the reading that leaves."""
+        self._is_thinned = False
+        self.configure(sensors)
+
+    def configure(self, sensors: Sensors) -> None:
+        """Judge anew, by the sensors that are configured now."""
+        for table in (self._decisions, self._intervals):
+            table.clear()
+            table.sensors = sensors
+        self._is_thinned = (
+            self._select.interval > 0
+            or self._select.admits("P3")
+            or any(terms(self._select, one, one.privacy).min_interval_s for one in sensors.values())
+        )
 
     def select(self, batch: Batch) -> tuple[list[int], int]:
         """Return the positions that may leave, and how many readings no series is known for."""
         decisions = self._decisions
         may_leave = [decisions[series_id] for series_id in batch.series]
-        return [i for i, may in enumerate(may_leave) if may], may_leave.count(None)
+        selected = [i for i, may in enumerate(may_leave) if may]
+        if self._is_thinned:
+            selected = self._thinned(batch, selected)
+        return selected, may_leave.count(None)
+
+    def _thinned(self, batch: Batch, selected: list[int]) -> list[int]:
+        kept, intervals = [], self._intervals
+        for position in selected:
+            series_id, time_ns = batch.series[position], batch.times_ns[position]
+            interval_ns = intervals[series_id]
+            if interval_ns:
+                chosen = self._chosen.setdefault(series_id, {})
+                if chosen.setdefault((batch.boot, time_ns // interval_ns), time_ns) != time_ns:
+                    continue
+                if len(chosen) > REMEMBERED_INTERVALS:
+                    del chosen[next(iter(chosen))]
+            kept.append(position)
+        return kept

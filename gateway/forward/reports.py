@@ -1,16 +1,24 @@
-"""The two messages that are not readings: a gap in the data, and the state of the gateway."""
+"""The messages that are not readings: a gap, the state of the gateway, and mended times."""
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.buffer import DropReason
+from gateway.config.model import BrokerSection
 from gateway.forward.formats.base import FormatContext, TimeText
 
-__all__ = ["GAP_TOPIC", "STATUS_TOPIC", "gap_payload", "offline_payload", "online_payload"]
+__all__ = [
+    "GAP_TOPIC",
+    "STATUS_TOPIC",
+    "gap_payload",
+    "offline_payload",
+    "online_payload",
+    "time_fix_payload",
+]
 
-GAP_TOPIC = "city/{tenant}/{gateway}/gap"
-STATUS_TOPIC = "city/{tenant}/{gateway}/status"
+GAP_TOPIC: str = BrokerSection.model_fields["gap_topic"].default
+STATUS_TOPIC: str = BrokerSection.model_fields["status_topic"].default
 TIME_DIGITS = 3
 
 
@@ -45,6 +53,37 @@ def gap_payload(  # noqa: PLR0913 - each is one key of the payload
     return _json(payload)
 
 
+def time_fix_payload(  # noqa: PLR0913 - each is one key of the payload
+    context: FormatContext,
+    *,
+    epoch: int,
+    boot: int,
+    first: int,
+    last: int,
+    correction_s: float,
+    bound_s: float | None,
+    estimated: bool,
+    wall_ns: int,
+) -> bytes:
+    """Return the JSON that says what to add to times that were sent before the clock was right.
+
+    ``bound_s`` None: nobody knows how far the mended times may be off. ``estimated``: the clock of
+    that boot was never right. Described in docs/payloads.md.
+    """
+    payload: dict[str, Any] = {
+        "gateway": context.gateway,
+        "epoch": epoch,
+        "boot": boot,
+        "from": first,
+        "to": last,
+        "correction_s": correction_s,
+        "bound_s": bound_s,
+        "estimated": estimated,
+        "time": TimeText(TIME_DIGITS)(wall_ns),
+    }
+    return _json(payload)
+
+
 def online_payload(context: FormatContext, wall_ns: int, status: Mapping[str, Any]) -> bytes:
     """Return the retained JSON of a running gateway; ``status`` is what the daemon adds."""
     told = {"state": "online", "gateway": context.gateway, "time": TimeText(TIME_DIGITS)(wall_ns)}
@@ -52,7 +91,10 @@ def online_payload(context: FormatContext, wall_ns: int, status: Mapping[str, An
 
 
 def offline_payload(context: FormatContext, reason: str, wall_ns: int | None = None) -> bytes:
-    """Return the JSON of a gateway that is gone: ``stopped``, or ``lost`` as the last will."""
+    """Return the JSON of a gateway that is gone.
+
+    ``reason``: ``stopped``, ``waiting`` for the consumer, or ``lost`` as the last will.
+    """
     told = {"state": "offline", "gateway": context.gateway, "reason": reason}
     if wall_ns is not None:
         told["time"] = TimeText(TIME_DIGITS)(wall_ns)

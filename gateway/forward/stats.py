@@ -30,3 +30,9 @@ class LinkStats:
     last_error_cause: str = ""
     last_acknowledged_ns: int | None = None
     """CLOCK_BOOTTIME."""
+    history_readings: int = 0
+    """Readings of a backlog that were sent."""
+    time_fixed_readings: int = 0
+    """Sent with a doubtful time that was mended by a message later."""
+    certificate_expires_s: float | None = None
+    """Unix time at which the first of our certificate and the private CA's ends; None: neither."""

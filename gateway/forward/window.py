@@ -1,12 +1,18 @@
 """The messages that are on their way: how many there may be, and when one is overdue."""
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from gateway.buffer import DropReason
+from gateway.forward.causes import SUCCESS
 from gateway.forward.mqtt import Connection
 from gateway.forward.stats import LinkStats
+
+if TYPE_CHECKING:
+    from gateway.forward.gate import Gate
 
 __all__ = ["Held", "Parcel", "Window"]
 
@@ -21,6 +27,8 @@ class Held:
     """Messages without an end yet."""
     acknowledged: int
     dropped: dict[DropReason, int]
+    sent: int = 0
+    """Readings that went out."""
 
     def finish(self, count: int, reason: DropReason | None) -> bool:
         """Note the end of one message (``reason`` None: acknowledged); say whether it was the last.
@@ -45,28 +53,41 @@ class Parcel:
     first: int = 0
     last: int = 0
     count: int = 0
-    """Readings that the message stands for; 0 for a status."""
+    """Readings that the message stands for; 0 for a status or an announcement."""
     reason: DropReason | None = None
-    """None: readings or status. Otherwise the parcel reports these readings as a gap."""
+    """None: no gap. Otherwise the parcel reports these readings as a gap."""
     epoch: int | None = None
     sensors: Callable[[], Sequence[str]] = tuple
     """Whose readings these are; asked only when the broker will not have them."""
     held: Held | None = None
-    """None for a status."""
+    """None for a status or an announcement."""
+    gate: "Gate | None" = None
+    """The lane in which it goes out; set when it is posted."""
     retain: bool = False
+    qos: Literal[0, 1] = 1
+    completes: bool = False
+    """The payload is completed by the session when it leaves."""
+    is_status: bool = False
+    is_history: bool = False
+    """Readings that piled up before the connection."""
+    on_finished: Callable[[], None] | None = None
+    """Called when the broker took it, or when it is given up."""
     refusals: int = 0
+    is_proven: bool = False
+    """Sent with nothing else on its way, on a connection that had acknowledged something else."""
 
     @property
     def holds_readings(self) -> bool:
-        """Neither a status nor a gap."""
+        """Neither a status nor an announcement nor a gap."""
         return self.held is not None and self.reason is None
 
 
 class Window:
     """At most ``limit`` messages without acknowledgement on one connection.
 
-    ``on_answer`` is called once for each message that the broker answered, with the reason code.
-    A message that the connection took with it is answered never.
+    ``on_answer`` is called once for each message that the broker answered, with the reason code
+    and the seconds that it took. A message that the connection took with it is answered never.
+    ``complete`` gives the payload its last touch in the order in which the messages leave.
     """
 
     def __init__(
@@ -75,69 +96,75 @@ class Window:
         *,
         limit: int,
         stats: LinkStats,
-        on_answer: Callable[[Parcel, int], None],
+        on_answer: Callable[[Parcel, int, float], None],
+        complete: Callable[[bytes], bytes] | None = None,
     ) -> None:
         self._connection = connection
         self._loop = asyncio.get_running_loop()
-        self._limit = limit
         self._stats = stats
         self._on_answer = on_answer
+        self._complete = complete
         self._sent: dict[asyncio.Future[int], tuple[Parcel, float]] = {}
-        self._room = asyncio.Event()
-        self._room.set()
+        self.limit = limit
+        self.acknowledged = 0
+        """Messages that the broker took on this connection."""
+        self.fastest_s = math.inf
+        """The shortest time that an answer took: the way there and back without a queue."""
 
     @property
-    def limit(self) -> int:
-        """How many messages may be in flight."""
-        return self._limit
-
-    @limit.setter
-    def limit(self, limit: int) -> None:
-        self._limit = limit
-        self._count()
+    def in_flight(self) -> int:
+        """How many messages are not answered."""
+        return len(self._sent)
 
     @property
     def has_room(self) -> bool:
         """Another message may be sent now."""
-        return len(self._sent) < self._limit
+        return len(self._sent) < self.limit
 
     @property
     def parcels(self) -> list[Parcel]:
         """The messages in flight, oldest first."""
         return [parcel for parcel, _ in self._sent.values()]
 
-    async def room(self) -> None:
-        """Return when another message may be sent."""
-        await self._room.wait()
-
     def send(self, parcel: Parcel) -> "asyncio.Future[int]":
         """Send now; the future ends after ``on_answer``, or is cancelled with the connection."""
+        payload = parcel.payload
+        if parcel.completes and self._complete is not None:
+            payload = self._complete(payload)
         acknowledged = self._connection.send(
-            parcel.topic, parcel.payload, retain=parcel.retain, properties=parcel.properties
+            parcel.topic,
+            payload,
+            retain=parcel.retain,
+            properties=parcel.properties,
+            qos=parcel.qos,
         )
         self._sent[acknowledged] = (parcel, self._loop.time())
-        self._stats.sent_messages += 1
-        self._stats.sent_bytes += len(parcel.payload)
-        self._count()
+        stats = self._stats
+        stats.sent_messages += 1
+        stats.sent_bytes += len(payload)
+        stats.in_flight = len(self._sent)
         acknowledged.add_done_callback(self._answered)
         return acknowledged
 
     def overdue(self, timeout_s: float) -> bool:
         """Say whether the oldest message has waited for longer than ``timeout_s``."""
+        return self.oldest_s > timeout_s
+
+    @property
+    def oldest_s(self) -> float:
+        """Seconds that the oldest message in flight has waited, 0 without one."""
         for _, sent_at in self._sent.values():
-            return self._loop.time() - sent_at > timeout_s
-        return False
+            return self._loop.time() - sent_at
+        return 0.0
 
     def _answered(self, acknowledged: "asyncio.Future[int]") -> None:
         if acknowledged.cancelled():
             return  # the connection is over; what was in flight is read from the ring again
-        parcel, _ = self._sent.pop(acknowledged)
-        self._count()
-        self._on_answer(parcel, acknowledged.result())
-
-    def _count(self) -> None:
+        parcel, sent_at = self._sent.pop(acknowledged)
+        took_s = self._loop.time() - sent_at
+        self.fastest_s = min(self.fastest_s, took_s)
         self._stats.in_flight = len(self._sent)
-        if self.has_room:
-            self._room.set()
-        else:
-            self._room.clear()
+        code = acknowledged.result()
+        if code in SUCCESS and parcel.qos:
+            self.acknowledged += 1
+        self._on_answer(parcel, code, took_s)

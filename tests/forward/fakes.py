@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import aiomqtt
@@ -13,17 +14,22 @@ from gateway.buffer import Batch, DropReason, Gap
 from gateway.clock import Clock
 from gateway.config.model import BrokerSection, Position
 from gateway.forward import FormatContext, Link, load_format
+from gateway.forward.formats.base import Format
 from gateway.forward.formats.json_lines import JsonLines
 from gateway.forward.formats.ngsi_ld import NgsiLd
+from gateway.quantities import registry
 from gateway.reading import Dims, PrivacyClass, Series, SeriesKey
 from tests.brokers import LOOPBACK
 
 __all__ = [
     "CONTEXT",
+    "DEFAULTS",
     "OFFSET_NS",
     "Catalogue",
+    "FakeLane",
     "FakeReader",
     "Listener",
+    "accounted",
     "broker_section",
     "eventually",
     "make_link",
@@ -42,7 +48,11 @@ CLOCK = Clock(trusted=True)
 """Made outside the event loop, as the daemon does: it reads a file."""
 PATIENCE_S = 8.0
 LOOK_EVERY_S = 0.01
-FORMATS: Mapping[str, Callable[[], Any]] = {"json": JsonLines, "ngsi-ld": NgsiLd}
+DEFAULTS: dict[str, Any] = {"history": "in-order"}
+"""Of ``broker_section``; a suite that runs for every mode of a link changes them."""
+FORMATS: Mapping[str, type[Format]] = {"json": JsonLines, "ngsi-ld": NgsiLd}
+"""Made without looking for entry points, which would read files inside the event loop."""
+registry()  # the same
 
 
 async def eventually(what: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
@@ -62,6 +72,9 @@ class Catalogue:
     def __call__(self, series_id: int) -> Series:
         return self.by_id[series_id]
 
+    def of(self, sensor: str) -> list[Series]:
+        return [one for one in self.by_id.values() if one.key.sensor == sensor]
+
     def add(
         self,
         sensor: str,
@@ -78,23 +91,83 @@ class Catalogue:
         return self.by_key[key].id
 
 
+class FakeLane:
+    """One read position of a FakeReader."""
+
+    def __init__(self, reader: "FakeReader", begin: int, end: int | None) -> None:
+        self.reader = reader
+        self.position = begin
+        self.end = end
+
+    @property
+    def stop(self) -> int:
+        return self.reader.next_sequence if self.end is None else self.end
+
+    @property
+    def unread(self) -> int:
+        return self.stop - self.position
+
+    async def wait(self) -> None:
+        while self.position >= self.stop:
+            self.reader.news.clear()
+            await self.reader.news.wait()
+
+    async def read(self, limit: int) -> Batch | Gap | None:
+        await asyncio.sleep(0)
+        reader = self.reader
+        while self.position in reader.settled:
+            self.position += 1
+        start = self.position
+        if start >= self.stop:
+            return None
+        reason = reader.gaps.get(start)
+        epoch, boot = reader.rows[start - reader.first][4:]
+        end = start
+        while (
+            end < self.stop
+            and end not in reader.settled
+            and reader.gaps.get(end) == reason
+            and reader.rows[end - reader.first][4:] == (epoch, boot)
+            and (reason is not None or end - start < limit)
+            and (end == start or end != reader.boundary)
+        ):
+            end += 1
+        self.position = end
+        reader.handed_out |= set(range(start, end))
+        if reason is not None:
+            return Gap(start, end - 1, reason, OFFSET_NS, OFFSET_NS + 1_000_000_000)
+        rows = reader.rows[start - reader.first : end - reader.first]
+        return Batch(
+            epoch=epoch,
+            boot=boot,
+            first=start,
+            series=[row[0] for row in rows],
+            times_ns=[row[1] for row in rows],
+            values=[row[2] for row in rows],
+            flags=[row[3] for row in rows],
+            offset_ns=OFFSET_NS,
+            synced=reader.synced,
+        )
+
+
 class FakeReader:
     """The Reader of gateway.buffer over a list; checks at every step what a link may do."""
 
     def __init__(self, *, first: int = 100, epoch: int = 1, boot: int = 1) -> None:
         self.name = "fake"
-        self.first = first
+        self.first = self.boundary = first
         self.epoch, self.boot, self.synced = epoch, boot, True
         self.rows: list[tuple[int, int, float, int, int, int]] = []
         self.gaps: dict[int, DropReason] = {}
         self.settled: set[int] = set()
-        self.cursor = self.position = first
+        self.handed_out: set[int] = set()
+        self.cursor = first
         self.acknowledged = 0
         self.dropped: dict[DropReason, int] = {}
         self.oldest_pending_time_ns: int | None = None
         self.rewinds = 0
         self.settles: list[tuple[int, int]] = []
-        self._news = asyncio.Event()
+        self.news = asyncio.Event()
 
     @property
     def next_sequence(self) -> int:
@@ -118,53 +191,29 @@ class FakeReader:
         return self.next_sequence - 1
 
     def notify(self) -> None:
-        self._news.set()
+        self.news.set()
 
     def lose(self, first: int, last: int, reason: DropReason) -> None:
         self.gaps |= dict.fromkeys(range(first, last + 1), reason)
 
-    async def wait(self) -> None:
-        while self.position >= self.next_sequence:
-            self._news.clear()
-            await self._news.wait()
-
-    async def read(self, limit: int) -> Batch | Gap | None:
-        await asyncio.sleep(0)
-        while self.position in self.settled:
-            self.position += 1
-        start = self.position
-        if start >= self.next_sequence:
-            return None
-        reason = self.gaps.get(start)
-        epoch, boot = self.rows[start - self.first][4:]
-        end = start
-        while (
-            end < self.next_sequence
-            and end not in self.settled
-            and self.gaps.get(end) == reason
-            and self.rows[end - self.first][4:] == (epoch, boot)
-            and (reason is not None or end - start < limit)
-        ):
-            end += 1
-        self.position = end
-        if reason is not None:
-            return Gap(start, end - 1, reason, OFFSET_NS, OFFSET_NS + 1_000_000_000)
-        rows = self.rows[start - self.first : end - self.first]
-        return Batch(
-            epoch=epoch,
-            boot=boot,
-            first=start,
-            series=[row[0] for row in rows],
-            times_ns=[row[1] for row in rows],
-            values=[row[2] for row in rows],
-            flags=[row[3] for row in rows],
-            offset_ns=OFFSET_NS,
-            synced=self.synced,
-        )
+    def begin(self, *, beside: bool = False) -> tuple[FakeLane, ...]:
+        self.handed_out.clear()
+        self.boundary = self.next_sequence
+        if not beside:
+            return (FakeLane(self, self.cursor, None),)
+        history = FakeLane(self, self.cursor, self.boundary)
+        return history, FakeLane(self, self.boundary, None)
 
     def rewind(self) -> None:
         self.rewinds += 1
-        self.position = self.cursor
+        self.handed_out.clear()
+
+    def drop_below(self, sequence: int, reason: DropReason) -> int:
+        owed = [n for n in range(self.cursor, sequence) if n not in self.settled]
+        self.handed_out |= set(owed)
+        for number in owed:
+            self.settle(number, number, dropped={reason: 1})
+        return len(owed)
 
     def settle(
         self,
@@ -177,8 +226,8 @@ class FakeReader:
         count = last - first + 1
         assert acknowledged + sum((dropped or {}).values()) == count
         assert first >= self.cursor
-        assert last < self.position, "settled before it was read"
         fresh = set(range(first, last + 1))
+        assert fresh <= self.handed_out, "settled before it was read"
         assert not fresh & self.settled, "settled twice"
         self.settled |= fresh
         self.settles.append((first, last))
@@ -249,6 +298,28 @@ class Listener:
                     client._disconnected.exception()  # or asyncio complains that nobody looked
 
 
+@contextlib.asynccontextmanager
+async def accounted(*readers: Any) -> AsyncIterator[None]:
+    """Fail unless accepted = acknowledged + pending + dropped in every iteration of the loop."""
+    wrong: list[str] = []
+
+    async def look() -> None:
+        while True:
+            for reader in readers:
+                done = reader.acknowledged + sum(reader.dropped.values())
+                if reader.accepted != done + reader.pending:
+                    wrong.append(f"{reader.accepted} != {done} + {reader.pending}")
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(look())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+    assert wrong == []
+
+
 def broker_section(port: int, **changes: Any) -> BrokerSection:
     """Return a configuration for a plain-text broker on loopback, impatient as tests are."""
     keys: dict[str, Any] = {
@@ -259,7 +330,7 @@ def broker_section(port: int, **changes: Any) -> BrokerSection:
         "linger": 0.02,
         "backoff_max": 1.0,
     }
-    keys |= changes
+    keys |= DEFAULTS | changes
     for key, value in keys.items():
         if isinstance(value, float):
             keys[key] = f"{value} s"
@@ -275,18 +346,31 @@ def make_link(
     context: FormatContext = CONTEXT,
     status: Callable[[], Mapping[str, Any]] = dict,
     clock: Clock | None = None,
+    encoder: Format | None = None,
+    series_of: Callable[[str], Sequence[Series]] | None = None,
+    directory: Path | None = None,
 ) -> Link:
     """Return a link of that configuration with everything else real."""
+    of: Callable[[str], Sequence[Series]] = getattr(series, "of", lambda _: ())
     return Link(
         broker,
         reader=reader,
         series=series,
+        series_of=series_of or of,
         identity=context,
-        format=FORMATS[broker.format]() if broker.format in FORMATS else load_format(broker.format),
+        format=encoder or _format(broker),
         password=password,
         clock=clock or CLOCK,
         status=status,
+        directory=directory,
     )
+
+
+def _format(broker: BrokerSection) -> Format:
+    known = FORMATS.get(broker.format)
+    if known is None:
+        return load_format(broker.format, broker.options)
+    return known(known.Options.model_validate(dict(broker.options)))
 
 
 @contextlib.asynccontextmanager

@@ -10,7 +10,14 @@ from gateway.buffer import Buffer, BufferSettings
 from gateway.clock import Clock
 from gateway.reading import SeriesKey
 from tests.brokers import Mosquitto, free_port
-from tests.forward.fakes import Listener, broker_section, eventually, make_link, running
+from tests.forward.fakes import (
+    Listener,
+    accounted,
+    broker_section,
+    eventually,
+    make_link,
+    running,
+)
 from tests.proxy import GateProxy
 
 pytestmark = [pytest.mark.mosquitto, pytest.mark.timeout(60)]
@@ -41,8 +48,15 @@ def assert_identity(reader: Any) -> None:
     assert reader.accepted == accounted
 
 
+MODES = pytest.mark.parametrize("mode", ["in-order", "beside"])
+"""Every promise of a link holds in every mode."""
+
+
+@MODES
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
-async def test_nothing_is_missing_over_lost_connections(tmp_path: Path, protocol: str) -> None:
+async def test_nothing_is_missing_over_lost_connections(
+    tmp_path: Path, protocol: str, mode: str
+) -> None:
     """The way to the broker is cut again and again; the city hears every reading, in order."""
     city, total = Listener(), 20_000
     buffer = await Buffer.open(settings(tmp_path), CLOCK)
@@ -50,9 +64,9 @@ async def test_nothing_is_missing_over_lost_connections(tmp_path: Path, protocol
     reader = buffer.reader("city")
     start = buffer.next_sequence
     async with Mosquitto(tmp_path / "mq") as broker, GateProxy(broker.port) as way:
-        section = broker_section(way.port, protocol=protocol, batch_readings=25)
+        section = broker_section(way.port, protocol=protocol, batch_readings=25, history=mode)
         link = make_link(section, reader, buffer.series)
-        async with city.on(broker.port), running(link):
+        async with city.on(broker.port), running(link), accounted(reader):
             for cut in range(4):
                 for _ in range(total // 400):
                     add(buffer, 100)
@@ -74,7 +88,7 @@ async def test_nothing_is_missing_over_lost_connections(tmp_path: Path, protocol
         assert city.sequences() == set(range(start, start + total))
         newest: dict[str, int] = {}
         seen: set[int] = set()
-        for line in city.lines():
+        for line in city.lines() if mode == "in-order" else ():
             if line["sequence"] not in seen:
                 seen.add(line["sequence"])
                 assert line["sequence"] > newest.get(line["sensor"], -1)
@@ -84,12 +98,16 @@ async def test_nothing_is_missing_over_lost_connections(tmp_path: Path, protocol
     await buffer.close()
 
 
-async def test_what_was_not_acknowledged_goes_out_after_a_restart(tmp_path: Path) -> None:
+@MODES
+async def test_what_was_not_acknowledged_goes_out_after_a_restart(
+    tmp_path: Path, mode: str
+) -> None:
     city = Listener()
     buffer = await Buffer.open(settings(tmp_path), CLOCK)
     buffer.reader("city")
     add(buffer, 3000)
-    link = make_link(broker_section(free_port()), buffer.readers["city"], buffer.series)
+    section = broker_section(free_port(), history=mode)
+    link = make_link(section, buffer.readers["city"], buffer.series)
     async with running(link):
         await eventually(lambda: link.stats.disconnects)
     assert buffer.readers["city"].pending == 3000
@@ -100,8 +118,8 @@ async def test_what_was_not_acknowledged_goes_out_after_a_restart(tmp_path: Path
     assert reader.pending == 3000
     add(buffer, 500)
     async with Mosquitto(tmp_path / "mq") as broker, city.on(broker.port):
-        link = make_link(broker_section(broker.port), reader, buffer.series)
-        async with running(link):
+        link = make_link(broker_section(broker.port, history=mode), reader, buffer.series)
+        async with running(link), accounted(reader):
             await eventually(lambda: reader.acknowledged == 3500)
             await eventually(lambda: len(city.sequences()) == 3500)
         assert_identity(reader)
@@ -109,7 +127,8 @@ async def test_what_was_not_acknowledged_goes_out_after_a_restart(tmp_path: Path
     await buffer.close()
 
 
-async def test_what_the_ring_overwrote_is_told_as_a_gap(tmp_path: Path) -> None:
+@MODES
+async def test_what_the_ring_overwrote_is_told_as_a_gap(tmp_path: Path, mode: str) -> None:
     city = Listener()
     buffer = await Buffer.open(settings(tmp_path, size_bytes=1 << 20), CLOCK)
     reader = buffer.reader("city")
@@ -117,8 +136,8 @@ async def test_what_the_ring_overwrote_is_told_as_a_gap(tmp_path: Path) -> None:
         add(buffer, 1000)
         await buffer.flush()
     async with Mosquitto(tmp_path / "mq") as broker, city.on(broker.port):
-        link = make_link(broker_section(broker.port), reader, buffer.series)
-        async with running(link):
+        link = make_link(broker_section(broker.port, history=mode), reader, buffer.series)
+        async with running(link), accounted(reader):
             await eventually(lambda: reader.pending == 0)
             await eventually(lambda: len(city.sequences()) == reader.acknowledged)
         assert_identity(reader)
