@@ -4,13 +4,19 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from gateway.config.installed import DriverLookup
-from gateway.config.model import BrokerSection, BufferSection, Configuration, SensorSection
+from gateway.config.model import (
+    BrokerSection,
+    BufferSection,
+    Configuration,
+    SensorSection,
+    terms,
+)
 from gateway.config.units import duration_text, size_text
 from gateway.driver import Driver, driver_class
 from gateway.filters import filters_for
 from gateway.reading import PrivacyClass
 
-__all__ = ["plan_lines"]
+__all__ = ["plan_lines", "withheld"]
 
 UNSTABLE_PORTS = ("/dev/ttyUSB", "/dev/ttyACM")
 """The kernel numbers them anew at each boot and each plug."""
@@ -81,30 +87,43 @@ def _broker_lines(
 ) -> list[str]:
     who = f", as {broker.username}" if broker.username else ""
     plain = ", PLAIN TEXT: everybody on the way can read and forge" if broker.insecure else ""
-    lines = [f"broker {broker.name}: {broker.url}, format {broker.format}{who}{plain}"]
+    open_to_all = ", open to everybody" if broker.open else ""
+    lines = [f"broker {broker.name}: {broker.url}, format {broker.format}{who}{open_to_all}{plain}"]
     for sensor in sensors:
         driver = known[sensor.name]
-        reason = _withheld(broker, sensor, driver)
-        quantities = _quantities(driver)
-        gets = [name for name in quantities if not reason and _fits(name, broker.select.quantities)]
-        rest = [name for name in quantities if name not in gets]
-        if gets:
-            lines.append(f"  gets {sensor.name}: {', '.join(gets)}")
-        if rest:
-            why = reason or "not in select.quantities"
+        privacy = _privacy(sensor, driver)
+        by_reason: dict[str, list[str]] = {}
+        for quantity in _quantities(driver):
+            why = withheld(broker, sensor.name, privacy, quantity)
+            by_reason.setdefault(why, []).append(quantity)
+        if gets := by_reason.pop("", None):
+            lines.append(
+                f"  gets {sensor.name}: {', '.join(gets)}{_terms(broker, sensor, privacy)}"
+            )
+        for why, rest in by_reason.items():
             lines.append(f"  withheld {sensor.name}: {', '.join(rest)} ({why})")
     return lines
+
+
+def _terms(broker: BrokerSection, sensor: SensorSection, privacy: PrivacyClass) -> str:
+    """Return how seldom it leaves, where that is limited."""
+    interval_s = terms(broker.select, sensor, privacy).min_interval_s
+    return f", at most one in {duration_text(interval_s)}" if interval_s else ""
 
 
 def _fits(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _withheld(broker: BrokerSection, sensor: SensorSection, driver: type[Driver] | None) -> str:
-    """Return why this broker gets nothing of this sensor, or nothing if it gets something."""
-    privacy = _privacy(sensor, driver)
-    if not _fits(sensor.name, broker.select.sensors):
+def withheld(broker: BrokerSection, name: str, privacy: PrivacyClass, quantity: str) -> str:
+    """Return why readings of one quantity of a sensor do not leave; empty text: they do."""
+    select = broker.select
+    if not _fits(name, select.sensors):
         return "not in select.sensors"
-    if privacy > broker.select.privacy:  # P0 < P1 < P2 < P3, as text too
-        return f"privacy {privacy}, and select.privacy is {broker.select.privacy}"
+    if privacy == "P2":
+        return "privacy P2, which goes to nobody in this version"
+    if not select.admits(privacy):
+        return f"privacy {privacy}, and select.privacy is {select.privacy}"
+    if not _fits(quantity, select.quantities):
+        return "not in select.quantities"
     return ""

@@ -9,7 +9,7 @@ __all__ = ["Changes", "diff"]
 
 RESTART_SECTIONS = ("gateway", "buffer", "clock")
 """They are read once: identity, ring and clock cannot change under running links."""
-RELOAD_SECTIONS = ("http", "bluetooth", "log")
+RELOAD_SECTIONS = ("http", "bluetooth", "log", "catalogue")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

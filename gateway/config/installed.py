@@ -3,20 +3,46 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Literal
+from typing import Any, ClassVar, Literal, Protocol, cast
+
+from pydantic import BaseModel
 
 from gateway.driver import Driver, driver_class, driver_names
 
-__all__ = ["DriverLookup", "Installed", "format_names", "source_of"]
+__all__ = [
+    "DriverLookup",
+    "FormatClass",
+    "FormatLookup",
+    "Installed",
+    "format_class",
+    "format_names",
+    "source_of",
+]
 
 FORMAT_GROUP = "citylab_gateway.formats"
 
+
+class FormatClass(Protocol):
+    """What a configuration has to know of a payload format; gateway/forward has the rest."""
+
+    Options: ClassVar[type[BaseModel]]
+    histories: ClassVar[tuple[Any, ...]]
+
+
 DriverLookup = Callable[[str], type[Driver] | None]
+FormatLookup = Callable[[str], type[FormatClass] | None]
 
 
 def format_names() -> list[str]:
     """Return the names of all installed payload formats, sorted."""
     return sorted({point.name for point in entry_points(group=FORMAT_GROUP)})
+
+
+def format_class(name: str) -> type[FormatClass] | None:
+    """Import and return one format class, or None if no format of that name is installed."""
+    for point in entry_points(group=FORMAT_GROUP, name=name):
+        return cast("type[FormatClass]", point.load())
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +52,21 @@ class Installed:
     driver: DriverLookup = driver_class
     driver_names: Callable[[], Sequence[str]] = driver_names
     format_names: Callable[[], Sequence[str]] = format_names
+    format: FormatLookup = format_class
+
+    def find_driver(self, name: object) -> type[Driver] | None:
+        """Return a driver class, or None if there is none or it cannot be imported."""
+        try:
+            return self.driver(name) if isinstance(name, str) else None
+        except (ImportError, AttributeError):
+            return None
+
+    def find_format(self, name: object) -> type[FormatClass] | None:
+        """Return a format class, or None if there is none or it cannot be imported."""
+        try:
+            return self.format(name) if isinstance(name, str) else None
+        except (ImportError, AttributeError):
+            return None
 
 
 def source_of(driver: type[Driver]) -> Literal["port", "address", ""]:

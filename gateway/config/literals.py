@@ -7,12 +7,12 @@ from pydantic import BaseModel
 
 from gateway.config.installed import Installed
 from gateway.config.merge import Document
-from gateway.config.model import Configuration
+from gateway.config.model import DEFAULT_FORMAT, Configuration
 from gateway.config.shape import fields, nested
 from gateway.config.words import Loc, is_secret_word, smells_of_secret
 from gateway.driver import Driver
 
-__all__ = ["REFERENCE_SUFFIXES", "find_driver", "refuse_literals"]
+__all__ = ["REFERENCE_SUFFIXES", "refuse_literals"]
 
 REFERENCE_SUFFIXES = ("_file", "_env")
 """A key that ends so says where the secret is, not what it is."""
@@ -22,14 +22,6 @@ _INSTEAD = {
     "broker": "use password_file or password_env",
     "http": "use token_file",
 }
-
-
-def find_driver(installed: Installed, name: object) -> type[Driver] | None:
-    """Return the driver class of a sensor, or None if there is none or it cannot be imported."""
-    try:
-        return installed.driver(name) if isinstance(name, str) else None
-    except (ImportError, AttributeError):
-        return None
 
 
 def refuse_literals(document: Document, installed: Installed) -> None:
@@ -67,6 +59,9 @@ def _is_literal(document: Document, loc: Loc, installed: Installed) -> bool:
         return False
     if isinstance(document.at(loc), dict | list) and not is_secret_word(key):
         return False  # such as [broker.login]: what stands in it is looked at
+    options = _format_options(document, loc, installed)
+    if options is not None:
+        return smells_of_secret(key) and key not in fields(options)  # an "apikey" of topics is none
     driver = _options_of(document, loc, installed)
     if driver is None:
         return smells_of_secret(key)
@@ -85,7 +80,17 @@ def _options_of(document: Document, loc: Loc, installed: Installed) -> type[Driv
     if len(loc) != 4 or loc[0] != "sensor" or loc[2] != "options":
         return None
     sensor = document.at(loc[:2])
-    return find_driver(installed, sensor.get("driver")) if isinstance(sensor, Mapping) else None
+    return installed.find_driver(sensor.get("driver")) if isinstance(sensor, Mapping) else None
+
+
+def _format_options(document: Document, loc: Loc, installed: Installed) -> type[BaseModel] | None:
+    """Return the options of the broker's format if the place is one of them."""
+    if len(loc) != 4 or loc[0] != "broker" or loc[2] != "options":
+        return None
+    broker = document.at(loc[:2])
+    name = broker.get("format", DEFAULT_FORMAT) if isinstance(broker, Mapping) else None
+    found = installed.find_format(name)
+    return found.Options if found is not None else None
 
 
 def _instead(document: Document, loc: Loc, installed: Installed) -> str:

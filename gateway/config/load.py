@@ -8,7 +8,13 @@ from pydantic import ValidationError
 
 from gateway.config.checks import check
 from gateway.config.explain import explain
-from gateway.config.installed import DriverLookup, Installed, format_names
+from gateway.config.installed import (
+    DriverLookup,
+    FormatLookup,
+    Installed,
+    format_class,
+    format_names,
+)
 from gateway.config.literals import refuse_literals
 from gateway.config.merge import Document, read
 from gateway.config.model import Configuration
@@ -24,12 +30,13 @@ _FROM_ENVIRONMENT = {
 """Key of ``[buffer]`` -> the variable in which systemd says where it made the directory."""
 
 
-def load(
+def load(  # noqa: PLR0913 - each look-up is one that tests replace
     path: Path,
     *,
     drivers: DriverLookup = driver_class,
     driver_names: Callable[[], Sequence[str]] = driver_names,
     format_names: Callable[[], Sequence[str]] = format_names,
+    formats: FormatLookup = format_class,
     environ: Mapping[str, str] = os.environ,
 ) -> Configuration:
     """Return the checked configuration of one file and the ``gateway.d/*.toml`` beside it.
@@ -38,7 +45,7 @@ def load(
     repeats a secret. The look-ups say what is installed. Reads files: not for the event loop.
     """
     document = read(path)
-    installed = Installed(drivers, driver_names, format_names)
+    installed = Installed(drivers, driver_names, format_names, formats)
     configuration = None
     if not document.found:
         refuse_literals(document, installed)

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from gateway.config.model import Configuration, SensorSection
 from gateway.config.shape import allowed, fields, is_list, nested, unit_of, value_text
-from gateway.filters import FILTERS
+from gateway.filters import EXAMPLES, FILTERS, SHORTHANDS
 
 __all__ = ["main", "reference_schema", "reference_toml"]
 
@@ -37,16 +37,6 @@ _HEAD = f"""\
 # beside this one are laid over it in name order: tables are merged, sensors and brokers added.
 # `citylab-gateway check` says what is wrong, or what would run.
 """
-_FILTER_EXAMPLES = {
-    "range": ('range = { min = 0, max = 999.9, action = "flag" }',),
-    "deadband": (
-        "deadband = 0.5",
-        'deadband = "5 %"',
-        'deadband = { absolute = 0.5, percent = 5, heartbeat = "60 s" }',
-    ),
-    "interval": ('interval = "10 s"', 'interval = { every = "10 s", take = "mean" }'),
-}
-"""By filter name; the shorthands first."""
 
 
 def reference_toml() -> str:
@@ -133,7 +123,7 @@ def _filters(path: str, info: FieldInfo) -> Iterator[str]:
             yield from textwrap.wrap(
                 words, WIDTH, initial_indent="#   ", subsequent_indent="#     "
             )
-        yield from (f"#{example}" for example in _FILTER_EXAMPLES[name])
+        yield from (f"#{example}" for example in EXAMPLES[name])
 
 
 def _comment(text: str) -> list[str]:
@@ -209,15 +199,8 @@ def _without_null(entry: dict[str, Any]) -> dict[str, Any]:
 def _filter_schema(name: str, options: type[BaseModel]) -> dict[str, Any]:
     table = options.model_json_schema()
     _polish(table, options)
-    shorthands: Mapping[str, list[dict[str, Any]]] = {
-        "deadband": [
-            {"type": "number", "minimum": 0},
-            {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*%\s*$"},
-        ],
-        "interval": [{"type": "string"}],
-    }
     description = table.pop("description", "")
-    return {"description": description, "anyOf": [*shorthands.get(name, []), table]}
+    return {"description": description, "anyOf": [*SHORTHANDS.get(name, ()), table]}
 
 
 def main() -> None:

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from gateway.config.installed import FormatClass
 from gateway.config.load import load
 from gateway.config.model import Configuration
 from gateway.driver import Advert, Driver, DriverInfo, NoOptions, Outcome, Request
 from gateway.reading import PrivacyClass
 
-FORMATS = ["json", "ngsi-ld"]
+FORMATS = ["json", "ngsi-ld", "tray", "view"]
 
 
 def info(
@@ -139,6 +140,46 @@ ALL: tuple[Any, ...] = (Dust, Meter, Radar, Tag, Locked, Lab, Asked)
 DRIVERS: dict[str, type[Driver]] = {each.info.name: each for each in ALL}
 
 
+class Plain:
+    """A format without options that only knows one order."""
+
+    Options: ClassVar[type[BaseModel]] = NoOptions
+    histories: ClassVar[tuple[str, ...]] = ("in-order",)
+
+
+class TrayOptions(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    apikey: str = Field(max_length=8)
+    units: Literal["primary", "secondary"] = "secondary"
+    host: str = ""
+
+
+class Tray(Plain):
+    """A format with options, one of them needed, and both orders."""
+
+    Options: ClassVar[type[BaseModel]] = TrayOptions
+    histories: ClassVar[tuple[str, ...]] = ("beside", "in-order")
+
+
+class View(Plain):
+    """A format that carries no time, so that a backlog means nothing to it."""
+
+    histories: ClassVar[tuple[str, ...]] = ("latest",)
+
+
+FORMAT_CLASSES: dict[str, type[FormatClass]] = {
+    "json": Plain,
+    "ngsi-ld": Plain,
+    "tray": Tray,
+    "view": View,
+}
+
+
+def payload_format(name: str) -> type[FormatClass] | None:
+    return FORMAT_CLASSES.get(name)
+
+
 def driver(name: str) -> type[Driver] | None:
     return DRIVERS.get(name)
 
@@ -153,5 +194,6 @@ def load_with_fakes(path: Path, environ: dict[str, str] | None = None) -> Config
         drivers=driver,
         driver_names=driver_names,
         format_names=lambda: FORMATS,
+        formats=payload_format,
         environ=environ or {},
     )

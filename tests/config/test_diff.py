@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from gateway.config.diff import Changes, diff
+from gateway.config.diff import RELOAD_SECTIONS, RESTART_SECTIONS, Changes, diff
 from gateway.config.model import Configuration
 
 SENSORS = [{"name": name, "driver": "sds011", "port": f"/dev/{name}"} for name in "abc"]
@@ -51,6 +51,8 @@ def test_the_order_of_filters_is_a_change() -> None:
         ({"http": {}}, Changes(sections=("http",))),
         ({"bluetooth": {"mode": "passive"}}, Changes(sections=("bluetooth",))),
         ({"log": {"level": "debug"}}, Changes(sections=("log",))),
+        ({"catalogue": {"title": "Air"}}, Changes(sections=("catalogue",))),
+        ({"buffer": {"retention": {"P3": "1 h"}}}, Changes(restart=("buffer",))),
     ],
 )
 def test_other_sections_say_whether_they_need_a_restart(
@@ -60,5 +62,5 @@ def test_other_sections_say_whether_they_need_a_restart(
 
 
 def test_every_section_is_looked_at() -> None:
-    looked_at = {"gateway", "buffer", "clock", "http", "bluetooth", "log", "sensor", "broker"}
+    looked_at = {*RESTART_SECTIONS, *RELOAD_SECTIONS, "sensor", "broker"}
     assert set(Configuration.model_fields) - {"schema_version"} == looked_at

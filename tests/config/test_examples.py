@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.describe import plan_lines
+from gateway.config.installed import format_names
 from gateway.config.load import load
 
 ROOT = Path(__file__).parent.parent.parent
@@ -15,6 +16,8 @@ EXAMPLES = sorted((ROOT / "config" / "examples").glob("*.toml"))
 
 def test_the_examples_are_there() -> None:
     assert {"bluetooth", "single-broker", "three-cities"} <= {path.stem for path in EXAMPLES}
+    shown = {broker.format for path in EXAMPLES for broker in load(path).broker}
+    assert shown == set(format_names()), "an example for each format"
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -40,4 +43,4 @@ def test_what_the_page_for_people_shows_is_good(tmp_path: Path) -> None:
             whole = least + block
         path.write_text(whole, encoding="utf-8")
         assert load(path).gateway.id == "aarhus-dokk1-03"
-    assert len(more) == 2
+    assert len(more) == 5

@@ -87,7 +87,7 @@ def test_each_problem_names_the_file_it_stands_in(tmp_path: Path) -> None:
         (
             "gateway.d/30-buffer.toml: buffer.brightness: unknown key; "
             "allowed: directory, runtime_directory, size, flush_interval, flush_interval_max, "
-            "persist, open_interval"
+            "persist, open_interval, retention"
         ),
     ]
 
@@ -164,6 +164,32 @@ def test_a_driver_that_cannot_be_imported_is_no_unknown_driver(tmp_path: Path) -
     assert errors_of(path, drivers=broken, driver_names=driver_names) == [
         "gateway.toml: sensor[a].driver: this driver cannot be imported, got 'sds011'"
     ]
+
+
+def test_a_format_that_cannot_be_imported_is_no_unknown_format(tmp_path: Path) -> None:
+    def broken(name: str) -> None:
+        raise ModuleNotFoundError(name)
+
+    broker = '[[broker]]\nname = "b"\nurl = "mqtts://b.example"'
+    assert errors_of(write(tmp_path, main=MINIMAL + broker), formats=broken) == [
+        "gateway.toml: broker[b].format: this format cannot be imported, got 'ngsi-ld'"
+    ]
+
+
+def test_two_brokers_may_have_the_same_topics(tmp_path: Path) -> None:
+    brokers = "".join(
+        f'[[broker]]\nname = "{name}"\nurl = "mqtts://{name}.example"\ntopic = "a/{{sensor}}"\n'
+        for name in "bc"
+    )
+    assert len(load_with_fakes(write(tmp_path, main=MINIMAL + brokers)).broker) == 2
+
+
+def test_an_option_of_a_format_may_be_called_a_key(tmp_path: Path) -> None:
+    broker = '[[broker]]\nname = "b"\nurl = "mqtts://b.example"\nformat = "tray"\n'
+    path = write(tmp_path, main=f'{MINIMAL}{broker}options = {{ apikey = "4jgg" }}')
+    assert load_with_fakes(path).broker[0].options == {"apikey": "4jgg"}
+    path = write(tmp_path, main=f'{MINIMAL}{broker}options = {{ apikey = "x", token = "y" }}')
+    assert "a secret never stands in this file" in errors_of(path)[0]
 
 
 def test_where_nothing_is_installed_the_message_says_so(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def uncommented() -> dict[str, Any]:
     for line in reference_toml().splitlines():
         if re.match(r"#?\[", line):
             section = line
-        if re.match(r"#?(\[|[a-z_]+ = )", line):
+        if re.match(r"#?(\[|[A-Za-z0-9_]+ = )", line):
             text = line.removeprefix("#")
             key = text.partition(" = ")[0]
             lines[section + key] = text
@@ -81,7 +81,8 @@ def test_every_key_of_the_reference_is_accepted_with_its_default_or_example() ->
     configuration = Configuration.model_validate(document)
     plain = Configuration.model_validate({"gateway": {"id": "my-gateway"}})
     # What is shown as a default is the default.
-    assert configuration.buffer == plain.buffer
+    shown = configuration.buffer.model_dump(exclude={"retention": {"P0", "P1"}})
+    assert shown == plain.buffer.model_dump(exclude={"retention": {"P0", "P1"}})  # examples
     assert configuration.clock == plain.clock
     assert configuration.log == plain.log
     assert configuration.broker[0].linger == 1.0
