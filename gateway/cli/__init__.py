@@ -18,6 +18,8 @@ EXIT_CONFIG = 2
 COMMANDS = {
     "run": "the daemon: read the sensors, keep the readings, forward them",
     "check": "validate a configuration and say what would run",
+    "doctor": "what is wrong with this box, and what mends it",
+    "describe": "what leaves for which broker, for people, portals and brokers",
     "reload": "let the running daemon apply its changed configuration",
     "buffer": "the ring buffer: stat, check, export, purge",
     "demo": "simulated sensors and brokers, the whole path, nothing to set up",

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.assembly import buffer_settings
 from gateway.buffer.inspect import Names
 from gateway.buffer.retention import DEFAULT_RETENTION_S
 from gateway.cli import EXIT_FAILED, EXIT_OK
@@ -83,7 +82,9 @@ def run(arguments: argparse.Namespace) -> int:
         rows: Rows = CsvRows(names) if arguments.format == "csv" else JsonRows(names, gateway)
         source = Source(
             view,
-            DEFAULT_RETENTION_S if loaded is None else buffer_settings(loaded.buffer).retention_s,
+            names,
+            DEFAULT_RETENTION_S if loaded is None else loaded.buffer.retention.by_class(),
+            {} if loaded is None else loaded.sensor_retention_s,
             shown=arguments.output is not None or not sys.stdout.isatty(),
         )
         with open_output(arguments.output) as output:

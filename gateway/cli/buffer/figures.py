@@ -106,7 +106,7 @@ class Figures:
 def columns(block: Block, times: BootTimes) -> Batch:
     """Return the readings of one block, with the best offset that is known."""
     batch = gather([block], 0, block.first, block.end)
-    batch.offset_ns, batch.synced = times.offset(block)
+    times.date(batch)
     return batch
 
 

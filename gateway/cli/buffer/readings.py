@@ -1,12 +1,11 @@
 """The readings of a ring, one block after the other, and what is known to be missing."""
 
 from collections.abc import Iterator, Mapping
-from math import isfinite
 
 from gateway.buffer.batch import Batch
 from gateway.buffer.boots import Boot, Boots
-from gateway.buffer.inspect import BootTimes, RingView
-from gateway.buffer.layout import Block
+from gateway.buffer.inspect import BootTimes, Names, RingView
+from gateway.buffer.retention import Cutoffs, Retention
 from gateway.cli.buffer.figures import columns
 from gateway.cli.buffer.progress import Progress
 from gateway.clock import Clock
@@ -14,7 +13,6 @@ from gateway.reading import PrivacyClass
 
 __all__ = ["Source"]
 
-NS_PER_S = 1_000_000_000
 NO_BOOT_OF_THE_RING = 1 << 32
 """For a machine that the ring was copied to: no block can have this number."""
 
@@ -25,26 +23,24 @@ class Source:
     def __init__(
         self,
         view: RingView,
+        names: Names,
         retention_s: Mapping[PrivacyClass, float | None],
+        sensor_retention_s: Mapping[str, float],
         *,
         shown: bool,
     ) -> None:
         self._view = view
         self._times = BootTimes(view.directory)
         self._boots = _boots_of_this_machine(self._times)
-        self._limits_ns: dict[PrivacyClass, int] = {
-            privacy: int(limit_s * NS_PER_S)
-            for privacy, limit_s in retention_s.items()
-            if limit_s is not None and isfinite(limit_s)
-        }
+        self._retention = Retention(retention_s, names.series, self._boots, sensor_retention_s)
         self._shown = shown
         self._overwritten = 0
         self._damaged = 0
 
-    def batches(self) -> Iterator[tuple[Batch, Mapping[PrivacyClass, int]]]:
+    def batches(self) -> Iterator[tuple[Batch, Cutoffs]]:
         """Yield what is there when it begins; what a daemon writes meanwhile is not waited for.
 
-        With each batch comes the boot time before which readings of a class have expired.
+        With each batch comes what in it has expired.
         """
         view = self._view
         head = view.head()
@@ -61,17 +57,7 @@ class Source:
                 elif block.number > number:
                     self._overwritten += 1
                 elif block.number == number and block.count:
-                    yield columns(block, self._times), self._cutoffs_ns(block)
-
-    def _cutoffs_ns(self, block: Block) -> Mapping[PrivacyClass, int]:
-        found = {}
-        for privacy, limit_ns in self._limits_ns.items():
-            before_ns = self._boots.expired_before(
-                block.boot, limit_ns, block.offset_ns, stored_synced=block.synced
-            )
-            if before_ns is not None:
-                found[privacy] = before_ns
-        return found
+                    yield columns(block, self._times), self._retention.cutoffs(block)
 
     def notices(self) -> Iterator[str]:
         """Say what is missing from the export."""

@@ -9,7 +9,7 @@ from gateway.buffer.batch import Batch
 from gateway.buffer.inspect import Names
 from gateway.forward.formats.base import FormatContext, TimeText
 from gateway.forward.formats.json_lines import JsonLines
-from gateway.reading import Flag, flag_names, quality_of
+from gateway.reading import flag_names, quality_of
 
 __all__ = ["COLUMNS", "CsvRows", "JsonRows", "Rows"]
 
@@ -58,7 +58,7 @@ class CsvRows:
 
     def rows(self, batch: Batch, positions: list[int]) -> bytes:
         """Return a line for each of these readings."""
-        doubt = 0 if batch.synced else int(Flag.CLOCK_UNSYNCED)
+        doubt = batch.doubt
         return _csv(self._row(batch, index, doubt) for index in positions)
 
     def _row(self, batch: Batch, index: int, doubt: int) -> tuple[str | int, ...]:

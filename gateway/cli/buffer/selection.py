@@ -1,6 +1,6 @@
 """Which readings an export takes, and what it leaves out although it was asked for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from math import isfinite
@@ -9,6 +9,7 @@ from typing import Literal
 from gateway.buffer.batch import Batch
 from gateway.buffer.inspect import Names
 from gateway.buffer.layout import REMOVED_SERIES
+from gateway.buffer.retention import Cutoffs
 from gateway.reading import Flag, PrivacyClass
 
 __all__ = ["OPEN_CLASSES", "Selection"]
@@ -46,10 +47,10 @@ class Selection:
     """Not finite; no format can carry them."""
     _verdicts: dict[int, Verdict] = field(default_factory=dict)
 
-    def positions(self, batch: Batch, cutoffs_ns: Mapping[PrivacyClass, int]) -> list[int]:
+    def positions(self, batch: Batch, cutoffs: Cutoffs) -> list[int]:
         """Return the indices of the readings to take, in ring order.
 
-        ``cutoffs_ns``: boot time before which readings of a class have expired.
+        ``cutoffs``: what in it has expired.
         """
         low, high = self._bounds(batch)
         times_ns = batch.times_ns
@@ -57,7 +58,7 @@ class Selection:
             return []
         verdicts = {one: self._verdict(one) for one in set(batch.series)}
         limits = {
-            one: cutoffs_ns.get(self.names.series(one).privacy, -_FOREVER)
+            one: cutoffs.of(self.names.series(one)) or -_FOREVER
             for one, verdict in verdicts.items()
             if verdict != "pass"
         }
