@@ -8,13 +8,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import cast
 
+from gateway import __version__
 from gateway.buffer import BufferSettings
 from gateway.clock import Clock
 from gateway.config.model import (
     BluetoothSection,
     BrokerSection,
-    BufferSection,
     Configuration,
     SelectSection,
     SensorSection,
@@ -22,7 +23,7 @@ from gateway.config.model import (
 from gateway.config.secrets import broker_password, driver_options, expand_tls, read_secret
 from gateway.driver import Beacon, Driver, SerialLine, Stream, driver_class
 from gateway.errors import ConfigError
-from gateway.forward import Format, FormatContext, load_format
+from gateway.forward import Format, FormatContext, SensorFacts, load_format
 from gateway.observe.view import SensorFigures
 from gateway.reading import PrivacyClass
 from gateway.transports import (
@@ -115,11 +116,12 @@ def _sensor(section: SensorSection) -> Sensor:
 
 def _broker(section: BrokerSection) -> Broker:
     section = section.model_copy(update={"tls": expand_tls(section.tls)})
-    return Broker(section, load_format(section.format), broker_password(section))
+    return Broker(section, load_format(section.format, section.options), broker_password(section))
 
 
-def buffer_settings(section: BufferSection) -> BufferSettings:
+def buffer_settings(configuration: Configuration) -> BufferSettings:
     """Return what the buffer wants to know."""
+    section = configuration.buffer
     return BufferSettings(
         directory=section.directory,
         runtime_directory=section.runtime_directory,
@@ -128,11 +130,14 @@ def buffer_settings(section: BufferSection) -> BufferSettings:
         flush_interval_max_s=max(section.flush_interval, section.flush_interval_max),
         persist=section.persist,
         open_interval_s=section.open_interval,
+        retention_s=section.retention.by_class(),
+        sensor_retention_s=configuration.sensor_retention_s,
+        hold_unsynced_s=configuration.clock.hold_unsynced,
     )
 
 
 def format_context(configuration: Configuration) -> FormatContext:
-    """Return who is speaking, and where the sensors are."""
+    """Return who is speaking, and what is known of the sensors."""
     gateway = configuration.gateway
     return FormatContext(
         tenant=gateway.tenant,
@@ -143,6 +148,27 @@ def format_context(configuration: Configuration) -> FormatContext:
             for sensor in configuration.sensor
             if sensor.location is not None
         },
+        sensors={sensor.name: _facts(sensor) for sensor in configuration.sensor},
+        version=__version__,
+    )
+
+
+def _facts(section: SensorSection) -> SensorFacts:
+    cls = driver_class(section.driver)
+    if cls is None:
+        raise ConfigError(
+            "no such driver", key=f"sensor[{section.name}].driver", value=section.driver
+        )
+    info = cls.info
+    return SensorFacts(
+        driver=info.name,
+        title=info.title,
+        domain=info.domain,
+        interval_s=info.interval_s,
+        privacy=section.privacy or info.privacy,
+        quantities=info.quantities,
+        min_publish_interval=section.min_publish_interval,
+        location_decimals=section.location_decimals,
     )
 
 
@@ -198,6 +224,6 @@ def scanner(section: BluetoothSection, beacons: Beacons, sink: Sink, clock: Cloc
 
 def may_know(select: SelectSection, name: str, sensor: SensorFigures) -> bool:
     """Tell whether a broker may read in the status that a sensor exists."""
-    return sensor.privacy <= select.privacy and any(
+    return select.admits(cast("PrivacyClass", sensor.privacy)) and any(
         fnmatchcase(name, pattern) for pattern in select.sensors
     )

@@ -13,7 +13,7 @@ from gateway import __version__
 from gateway.assembly import Prepared, buffer_settings, format_context, may_know, prepare
 from gateway.buffer import Buffer
 from gateway.buffer.ring import COMPILED
-from gateway.clock import Clock
+from gateway.clock import Clock, Step
 from gateway.config.diff import Changes, diff
 from gateway.config.load import load
 from gateway.config.model import BrokerSection, Configuration, HttpSection
@@ -47,6 +47,7 @@ from gateway.observe import (
 )
 from gateway.station import LINK, SCANNER, SENSOR, LinkSide, SensorSide
 from gateway.supervisor import Supervisor
+from gateway.timesync import watch_clock
 
 __all__ = ["Daemon"]
 
@@ -54,7 +55,7 @@ P = ParamSpec("P")
 
 LOGGER = logging.getLogger("citylab_gateway.daemon")
 
-CLOCK_INTERVAL_S = 1.0
+TICK_INTERVAL_S = 1.0
 HTTP_RETRY_S = 10.0
 LOOKUP_THREADS = 20
 """For what the system only offers blocking: name look-ups, certificates, the configuration file.
@@ -101,7 +102,7 @@ class Daemon:
             [sensor.name for sensor in configuration.sensor],
             [broker.name for broker in configuration.broker],
         )
-        self._buffer = await Buffer.open(buffer_settings(configuration.buffer), self._clock)
+        self._buffer = await Buffer.open(buffer_settings(configuration), self._clock)
         self._buffer.on_flush = self._flush_watch.observe_flush
         runtime = configuration.buffer.runtime_directory
         await _leave_word(announce, runtime, self._path, requests=(PURGE,))
@@ -122,7 +123,13 @@ class Daemon:
 
     async def _start(self, prepared: Prepared, notifier: Notifier) -> None:
         self._sensors = SensorSide(Intake(self._buffer), self._clock, self._tasks)
-        self._links = LinkSide(self._buffer, self._clock, self._tasks, self._status_for)
+        self._links = LinkSide(
+            self._buffer,
+            self._clock,
+            self._tasks,
+            self._status_for,
+            self._configuration.buffer.directory,
+        )
         progress = Progress()
         watchdog = Watchdog(
             notifier,
@@ -132,6 +139,7 @@ class Daemon:
         self._http_token = prepared.http_token
         self._tasks.start("buffer", self._buffer.run)
         self._tasks.start("clock", self._watch_clock)
+        self._tasks.start("tick", self._tick)
         self._tasks.start("loop-lag", self._loop_lag.run)
         self._tasks.start("purge", self._take_purges)
         self._tasks.start("watchdog", watchdog.run)
@@ -139,11 +147,13 @@ class Daemon:
             self._links.rename(section)
         for name in set(self._buffer.readers) - {each.name for each in self._configuration.broker}:
             self._links.forget(name)
+        loop = asyncio.get_running_loop()
+        identity = await loop.run_in_executor(None, format_context, self._configuration)
+        for broker in prepared.brokers.values():  # a new one is owed what comes from here on
+            self._links.add(broker, identity)
         for sensor in prepared.sensors.values():
             self._sensors.add(sensor)
         await self._sensors.scan(self._configuration.bluetooth)
-        for broker in prepared.brokers.values():
-            self._links.add(broker, format_context(self._configuration))
         self._start_http()
         if self._configuration.http is not None:
             await self._http_tried.wait()
@@ -177,17 +187,30 @@ class Daemon:
     async def _stop_all(self) -> None:
         """Stop the sensors first, so that the links and the last flush see all that came."""
         for prefix in (SENSOR, SCANNER, LINK):
+            if prefix == LINK:  # what windows hold is to leave, too
+                self._sensors.intake.close(self._clock.now_ns())
             names = [name for name in self._tasks.names if name.startswith(prefix)]
             await asyncio.gather(*map(self._tasks.stop, names))
 
-    async def _watch_clock(self) -> None:
+    async def _tick(self) -> None:
+        """Do once a second what time alone brings about."""
         while True:
-            step = self._clock.sample()
-            if step is not None:
-                LOGGER.warning("the wall clock stepped by %.3f s", step.change_ns / 1e9)
-                self._buffer.note_clock()
+            self._sensors.intake.tick(self._clock.now_ns())
             self._flush_watch.look(self._buffer.stats.unflushed_readings)
-            await asyncio.sleep(CLOCK_INTERVAL_S)
+            await asyncio.sleep(TICK_INTERVAL_S)
+
+    async def _watch_clock(self) -> None:
+        if self._clock.synced:
+            self._clock_synced()
+        await watch_clock(self._clock, self._clock_stepped, self._clock_synced)
+
+    def _clock_stepped(self, step: Step) -> None:
+        LOGGER.warning("clock step: the wall clock jumped by %.3f s", step.change_ns / 1e9)
+        self._buffer.note_clock()
+
+    def _clock_synced(self) -> None:
+        LOGGER.info("clock synced: it is right now, says %s", self._clock.sync_source)
+        self._buffer.note_clock()
 
     def _status_for(self, section: BrokerSection) -> dict[str, Any]:
         """Return what one broker may know: its own sensors and its own link."""
@@ -242,6 +265,7 @@ class Daemon:
             clock=self._clock,
             buffer=self._buffer.stats,
             flush_interval_s=max(section.flush_interval, section.flush_interval_max),
+            hold_unsynced_s=self._configuration.clock.hold_unsynced,
             flush_watch=self._flush_watch,
             loop_lag=self._loop_lag,
             links={
@@ -290,10 +314,7 @@ class Daemon:
         try:
             new = await loop.run_in_executor(None, load, self._path)
             changes = diff(self._configuration, new)
-            moved = format_context(new).locations != format_context(self._configuration).locations
             brokers = {*changes.brokers_added, *changes.brokers_changed}
-            if moved:  # every payload says where a sensor is
-                brokers |= {broker.name for broker in new.broker}
             sensors = {*changes.sensors_added, *changes.sensors_changed}
             prepared = await self._prepare(new, sensors, brokers)
         except ConfigError as error:
@@ -318,6 +339,7 @@ class Daemon:
         kept = {section: getattr(old, section) for section in changes.restart}
         self._configuration = new.model_copy(update=kept)
         self._http_token = prepared.http_token
+        self._buffer.limit_sensors(new.sensor_retention_s)
         for name in (*changes.sensors_removed, *changes.sensors_changed):
             await self._sensors.remove(name)
         for sensor in prepared.sensors.values():
@@ -337,13 +359,15 @@ class Daemon:
         return _change_lines(changes) or ["nothing has changed"]
 
     async def _apply_brokers(self, changes: Changes, prepared: Prepared) -> None:
-        identity = format_context(self._configuration)
+        loop = asyncio.get_running_loop()
+        identity = await loop.run_in_executor(None, format_context, self._configuration)
         for name in {*changes.brokers_removed, *prepared.brokers} & self._links.links.keys():
             await self._links.remove(name)
         for broker in prepared.brokers.values():
             self._links.rename(broker.section)
         for name in set(changes.brokers_removed) & self._buffer.readers.keys():
             self._links.forget(name)
+        self._links.update_context(identity)
         for broker in prepared.brokers.values():
             self._links.add(broker, identity)
 

@@ -7,6 +7,7 @@ to; the daemon decides what that is.
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from gateway.assembly import (
@@ -22,7 +23,7 @@ from gateway.buffer import Buffer
 from gateway.clock import Clock
 from gateway.config.model import BluetoothSection, BrokerSection
 from gateway.driver import Beacon
-from gateway.filters import chain_builder
+from gateway.filters import Environment, chain_builder
 from gateway.forward import FormatContext, Link
 from gateway.intake import Intake
 from gateway.supervisor import Supervisor
@@ -45,6 +46,7 @@ class SensorSide:
         self._clock = clock
         self._tasks = tasks
         self._beacons: Beacons = {}
+        self._environment = Environment(clock.wall_ns, lambda: clock.synced)
 
     def add(self, sensor: Sensor) -> None:
         """Start one sensor; a beacon is heard by the scanner, which may be running already."""
@@ -53,7 +55,8 @@ class SensorSide:
             name,
             sensor.driver.info,
             privacy=sensor.privacy,
-            build_chain=chain_builder(sensor.section.filter),
+            build_chain=chain_builder(sensor.section.filter, self._environment),
+            stale_after_s=sensor.section.stale_after,
         )
         if isinstance(sensor.driver, Beacon):
             self._beacons[sensor.section.address] = (name, sensor.driver)
@@ -90,12 +93,15 @@ class LinkSide:
         clock: Clock,
         tasks: Supervisor,
         status: Callable[[BrokerSection], Mapping[str, Any]],
+        directory: Path,
     ) -> None:
+        """``directory`` is the data directory: some links keep a small file there."""
         self.links: dict[str, Link] = {}
         self._buffer = buffer
         self._clock = clock
         self._tasks = tasks
         self._status = status
+        self._directory = directory
 
     def add(self, broker: Broker, identity: FormatContext) -> None:
         """Start one link; it goes on where the cursor of its name stands."""
@@ -108,11 +114,13 @@ class LinkSide:
             section,
             reader=self._buffer.reader(section.name),
             series=self._buffer.series,
+            series_of=self._buffer.series_of,
             identity=identity,
             format=broker.format,
             password=broker.password,
             clock=self._clock,
             status=partial(self._status, section),
+            directory=self._directory,
         )
         self._tasks.start(f"{LINK}{section.name}", link.run)
 
@@ -120,6 +128,11 @@ class LinkSide:
         """Stop one link; its cursor stays."""
         await self._tasks.stop(f"{LINK}{name}")
         del self.links[name]
+
+    def update_context(self, identity: FormatContext) -> None:
+        """Let all links speak of the sensors and places that are configured now."""
+        for link in self.links.values():
+            link.update_context(identity)
 
     def rename(self, section: BrokerSection) -> None:
         """Let a broker take over the cursor of its previous name, if that is still there."""

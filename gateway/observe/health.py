@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway.observe.staleness import stale_after_s
 from gateway.observe.view import View
 
 __all__ = ["HEALTH_STATES", "Health", "HealthState", "Progress", "health"]
@@ -17,7 +18,6 @@ FLUSH_LATE_MIN_S = 30.0
 LOOP_SLOW_S = 1.0
 LOOP_BLOCKED_S = 5.0
 NO_READING_S = 600.0
-NO_READING_INTERVALS = 3.0
 LINKS_DOWN_S = 300.0
 
 
@@ -32,7 +32,7 @@ class Health:
 def health(view: View) -> Health:
     """Judge one view; the reasons are sentences, the gravest first."""
     failing = [*_flush_late(view), *_loop_blocked(view), *_nothing_measured(view)]
-    degraded = [*_buffer_degraded(view), *_loop_slow(view), *_links_down(view)]
+    degraded = [*_buffer_degraded(view), *_loop_slow(view), *_links_down(view), *_unsynced(view)]
     state: HealthState = "failing" if failing else "degraded" if degraded else "ok"
     return Health(state, (*failing, *degraded))
 
@@ -64,8 +64,7 @@ def _loop_blocked(view: View) -> Iterator[str]:
 def _nothing_measured(view: View) -> Iterator[str]:
     if not view.sensors:
         return
-    shortest_s = min(sensor.interval_s for sensor in view.sensors.values())
-    limit_s = max(NO_READING_S, NO_READING_INTERVALS * shortest_s)
+    limit_s = max(NO_READING_S, min(stale_after_s(sensor) for sensor in view.sensors.values()))
     last_ns = max(
         view.started_ns if sensor.last_reading_ns is None else sensor.last_reading_ns
         for sensor in view.sensors.values()
@@ -100,6 +99,11 @@ def _links_down(view: View) -> Iterator[str]:
     down_s = view.seconds_since(last_ns)
     if down_s > LINKS_DOWN_S:
         yield f"no broker can be reached, the last answer came {down_s / 60:.0f} min ago"
+
+
+def _unsynced(view: View) -> Iterator[str]:
+    if not view.clock.synced and view.uptime_s > view.hold_unsynced_s:
+        yield "the clock is not known to be right: readings go out marked, to be mended later"
 
 
 class Progress:

@@ -9,7 +9,7 @@ address or a host.
 import platform
 from collections.abc import Callable, Iterable, Iterator
 
-from gateway.observe.status import SENSOR_STATES, sensor_state
+from gateway.observe.staleness import SENSOR_STATES, sensor_state
 from gateway.observe.view import (
     DROP_REASONS,
     BufferFigures,
@@ -26,6 +26,7 @@ __all__ = [
     "Read",
     "Sample",
     "build_info",
+    "clock_source",
     "link_disconnects",
     "link_dropped",
     "link_state",
@@ -53,6 +54,7 @@ Sample = tuple[tuple[str, ...], float]
 Read = Callable[[View], Iterable[Sample]]
 
 LINK_STATES = ("connecting", "online", "waiting", "refused", "stopped")
+SYNC_SOURCES = ("none", "trusted", "timesyncd", "timedated")
 REOPEN_CAUSES = ("vanished", "silence", "error")
 
 
@@ -179,6 +181,10 @@ def task_restarts(view: View) -> Iterator[Sample]:
 def reloads(view: View) -> Iterator[Sample]:
     yield ("succeeded",), view.reloads.succeeded
     yield ("failed",), view.reloads.failed
+
+
+def clock_source(view: View) -> Iterator[Sample]:
+    yield from one_hot(SYNC_SOURCES, view.clock.sync_source or "none")
 
 
 def build_info(view: View) -> Iterator[Sample]:

@@ -11,6 +11,7 @@ from gateway.observe.health import HEALTH_STATES, health
 from gateway.observe.metric_readers import (
     Read,
     build_info,
+    clock_source,
     link_disconnects,
     link_dropped,
     link_state,
@@ -32,6 +33,8 @@ from gateway.observe.metric_readers import (
     since_wall,
     task_restarts,
 )
+from gateway.observe.staleness import stale_after_s
+from gateway.observe.status import stuck_series
 
 __all__ = ["FLUSH_SECONDS", "METRICS", "Metric"]
 
@@ -180,6 +183,35 @@ METRICS: tuple[Metric, ...] = (
         "Time since the broker last acknowledged something; absent before the first time.",
         of_link(lambda view, link: since(view, link.stats.last_acknowledged_ns)),
     ),
+    Metric(
+        _P + "link_history_readings_total",
+        "counter",
+        _LINK,
+        "Readings of a backlog that were sent, repeats included.",
+        of_link(lambda _, link: link.stats.history_readings),
+    ),
+    Metric(
+        _P + "link_held_readings",
+        "gauge",
+        _LINK,
+        "Readings that wait for the clock to become right.",
+        of_link(lambda _, link: link.reader.held_readings),
+    ),
+    Metric(
+        _P + "link_time_fixed_readings_total",
+        "counter",
+        _LINK,
+        "Readings that were sent before the clock was right, and whose times were mended since.",
+        of_link(lambda _, link: link.stats.time_fixed_readings),
+    ),
+    Metric(
+        _P + "link_certificate_expiry_timestamp_seconds",
+        "gauge",
+        _LINK,
+        "Unix time at which the first of our client certificate and the private CA's ends; "
+        "absent without such files, and while they cannot be read.",
+        of_link(lambda _, link: link.stats.certificate_expires_s),
+    ),
     # ------------------------------------------------------------------ sensors
     Metric(
         _P + "sensor_info",
@@ -192,7 +224,7 @@ METRICS: tuple[Metric, ...] = (
         _P + "sensor_state",
         "gauge",
         ("sensor", "state"),
-        "1 for the present state: fresh, stale (three intervals late), silent (nothing came yet).",
+        "1 for the present state: fresh, stale (it missed its rhythm), silent (nothing came yet).",
         sensor_states,
     ),
     Metric(
@@ -201,6 +233,21 @@ METRICS: tuple[Metric, ...] = (
         _SENSOR,
         "How often a healthy device of this kind reports.",
         of_sensor(lambda _, sensor: sensor.interval_s),
+    ),
+    Metric(
+        _P + "sensor_learnt_interval_seconds",
+        "gauge",
+        _SENSOR,
+        "How often this device really reports, the median of the last pauses; "
+        "absent until it is learnt.",
+        of_sensor(lambda _, sensor: sensor.learnt_interval_s),
+    ),
+    Metric(
+        _P + "sensor_stale_after_seconds",
+        "gauge",
+        _SENSOR,
+        "The age of the last reading above which the sensor is stale.",
+        of_sensor(lambda _, sensor: stale_after_s(sensor)),
     ),
     Metric(
         _P + "sensor_since_reading_seconds",
@@ -229,6 +276,27 @@ METRICS: tuple[Metric, ...] = (
         ("sensor", "filter"),
         "Readings that a filter dropped.",
         sensor_filtered,
+    ),
+    Metric(
+        _P + "sensor_absorbed_readings_total",
+        "counter",
+        _SENSOR,
+        "Readings that a filter took in to make something else of them, such as a window.",
+        of_sensor(lambda _, sensor: sensor.absorbed),
+    ),
+    Metric(
+        _P + "sensor_stuck_series",
+        "gauge",
+        _SENSOR,
+        "Series whose newest reading a filter flagged as stuck; 0 of P2 and P3.",
+        of_sensor(lambda _, sensor: stuck_series(sensor)),
+    ),
+    Metric(
+        _P + "sensor_expired_calibrations",
+        "gauge",
+        _SENSOR,
+        "Calibrations in use that are too old.",
+        of_sensor(lambda _, sensor: sensor.expired_calibrations),
     ),
     Metric(
         _P + "sensor_refused_readings_total",
@@ -486,6 +554,27 @@ METRICS: tuple[Metric, ...] = (
         (),
         "Jumps of the wall clock by more than 50 ms.",
         one(lambda view: view.clock.steps),
+    ),
+    Metric(
+        _P + "clock_sync_source",
+        "gauge",
+        ("source",),
+        "1 for who says that the clock is right: trusted (configured), timesyncd, timedated, none.",
+        clock_source,
+    ),
+    Metric(
+        _P + "clock_since_step_seconds",
+        "gauge",
+        (),
+        "Time since the wall clock jumped last; absent before the first time.",
+        one(lambda view: since(view, view.clock.last_step_ns)),
+    ),
+    Metric(
+        _P + "clock_error_bound_seconds",
+        "gauge",
+        (),
+        "How far wall times may be from the truth; absent while nobody knows.",
+        one(lambda view: view.buffer.time_bound_s),
     ),
     Metric(
         _P + "clock_offset_seconds",

@@ -6,9 +6,16 @@ Its schema stands in docs/operate.md and is tested there. Keys always come in th
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from math import isfinite
-from typing import Any, Literal
+from typing import Any
 
 from gateway.observe.health import health
+from gateway.observe.staleness import (
+    SENSOR_STATES,
+    SensorState,
+    expected_interval_s,
+    sensor_state,
+    stale_after_s,
+)
 from gateway.observe.view import LinkView, LiveFigures, SensorFigures, View
 from gateway.observe.words import by_word, redacted, word
 from gateway.reading import Flag, flag_names, quality_of
@@ -21,13 +28,10 @@ __all__ = [
     "live_document",
     "sensor_state",
     "status_document",
+    "stuck_series",
 ]
 
 SCHEMA = 1
-SensorState = Literal["fresh", "stale", "silent"]
-SENSOR_STATES: tuple[SensorState, ...] = ("fresh", "stale", "silent")
-STALE_MIN_S = 10.0
-STALE_INTERVALS = 3.0
 SHOWN_CLASSES = ("P0", "P1")
 """Privacy classes whose values may be shown (PRIV-14 holds for the page too)."""
 MAX_LIVE_VALUES = 64
@@ -35,12 +39,14 @@ MAX_LIVE_VALUES = 64
 _LAST_SECOND = 253_402_300_799
 
 
-def sensor_state(sensor: SensorFigures, now_ns: int) -> SensorState:
-    """Return ``silent`` before the first reading, ``stale`` three intervals after the last."""
-    if sensor.last_reading_ns is None:
-        return "silent"
-    age_s = (now_ns - sensor.last_reading_ns) / 1e9
-    return "stale" if age_s > max(STALE_MIN_S, STALE_INTERVALS * sensor.interval_s) else "fresh"
+def stuck_series(sensor: SensorFigures) -> int:
+    """Return how many series of a sensor are flagged as stuck now.
+
+    0 of P2 and P3: that nothing changes in a home tells of whoever lives there.
+    """
+    if sensor.privacy not in SHOWN_CLASSES:
+        return 0
+    return sum(bool(live.flags & Flag.STUCK) for live in sensor.live.values())
 
 
 def every_sensor(name: str, sensor: SensorFigures) -> bool:  # noqa: ARG001 - the shape of a choice
@@ -63,7 +69,7 @@ def status_document(
         "time": _wall_text(view.clock.now_ns() + view.clock.offset_ns),
         "uptime_s": round(view.uptime_s, 1),
         "boot": view.boot,
-        "clock": {"synced": view.clock.synced, "steps": view.clock.steps},
+        "clock": _clock(view),
         "health": {"state": verdict.state, "reasons": [redacted(text) for text in verdict.reasons]},
         "sensors": {
             name: _sensor(view, sensor)
@@ -102,9 +108,24 @@ def _sensor(view: View, sensor: SensorFigures) -> dict[str, Any]:
         "state": sensor_state(sensor, view.clock.now_ns()),
         "last_reading": None if last_ns is None else _wall_text(last_ns + view.clock.offset_ns),
         "age_s": None if last_ns is None else round(view.seconds_since(last_ns), 1),
-        "interval_s": sensor.interval_s,
+        "interval_s": round(expected_interval_s(sensor), 3),
+        "stale_after_s": round(stale_after_s(sensor), 3),
+        "stuck_series": stuck_series(sensor),
+        "expired_calibrations": sensor.expired_calibrations,
         "readings": sensor.readings,
         "faults": sum(sensor.faults.values()),
+    }
+
+
+def _clock(view: View) -> dict[str, Any]:
+    clock = view.clock
+    step_ns = clock.last_step_ns
+    return {
+        "synced": clock.synced,
+        "source": clock.sync_source or "none",
+        "steps": clock.steps,
+        "last_step": None if step_ns is None else _wall_text(step_ns + clock.offset_ns),
+        "bound_s": view.buffer.time_bound_s,
     }
 
 
@@ -119,6 +140,7 @@ def _link(view: View, link: LinkView) -> dict[str, Any]:
         "oldest_pending_s": None
         if oldest_ns is None
         else round(view.seconds_since_wall(oldest_ns), 1),
+        "held": link.reader.held_readings,
         "acknowledged": link.reader.acknowledged,
         "dropped": by_word(link.reader.dropped.items()),
     }

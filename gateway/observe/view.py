@@ -6,7 +6,7 @@ copied or counted twice, and a reading costs nothing here. The protocols name on
 
 # ruff: noqa: D102 - protocols of plain figures: the names are the documentation
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -52,7 +52,11 @@ class ClockFigures(Protocol):
     @property
     def synced(self) -> bool: ...
     @property
+    def sync_source(self) -> str: ...
+    @property
     def steps(self) -> int: ...
+    @property
+    def last_step_ns(self) -> int | None: ...
 
 
 class BufferFigures(Protocol):
@@ -92,6 +96,8 @@ class BufferFigures(Protocol):
     def degraded_reason(self) -> str: ...
     @property
     def recovered_readings_open_block(self) -> int: ...
+    @property
+    def time_bound_s(self) -> float | None: ...
 
 
 class ReaderFigures(Protocol):
@@ -107,6 +113,8 @@ class ReaderFigures(Protocol):
     def pending(self) -> int: ...
     @property
     def oldest_pending_time_ns(self) -> int | None: ...
+    @property
+    def held_readings(self) -> int: ...
 
 
 class LinkFigures(Protocol):
@@ -134,6 +142,12 @@ class LinkFigures(Protocol):
     def last_error_cause(self) -> str: ...
     @property
     def last_acknowledged_ns(self) -> int | None: ...
+    @property
+    def history_readings(self) -> int: ...
+    @property
+    def time_fixed_readings(self) -> int: ...
+    @property
+    def certificate_expires_s(self) -> float | None: ...
 
 
 class LiveFigures(Protocol):
@@ -176,6 +190,16 @@ class SensorFigures(Protocol):
     def last_fault(self) -> str: ...
     @property
     def live(self) -> Mapping[int, LiveFigures]: ...
+    @property
+    def absorbed(self) -> int: ...
+    @property
+    def expired_calibrations(self) -> int: ...
+    @property
+    def gaps_ns(self) -> Collection[int]: ...
+    @property
+    def learnt_interval_s(self) -> float | None: ...
+    @property
+    def stale_after_s(self) -> float | None: ...
 
 
 class PortFigures(Protocol):
@@ -248,6 +272,8 @@ class View:
     buffer: BufferFigures
     flush_interval_s: float
     """The longest time that a flush may wait for."""
+    hold_unsynced_s: float = 0.0
+    """How long readings wait for the clock to become right."""
     flush_watch: FlushWatch
     loop_lag: LoopLag
     links: Mapping[str, LinkView]

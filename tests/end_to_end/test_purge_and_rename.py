@@ -8,6 +8,7 @@ from tests.brokers import Mosquitto, free_port
 from tests.end_to_end.gateway_process import GatewayProcess, broker, dust_sensor, run_command
 from tests.end_to_end.held_line import HeldLine, Traffic
 from tests.end_to_end.subscriber import Subscriber
+from tests.proxy import GateProxy
 
 pytestmark = pytest.mark.mosquitto
 
@@ -65,9 +66,10 @@ async def test_priv_11_a_purged_sensor_is_gone_and_may_come_back(tmp_path: Path)
                     )
                     - stored
                 )
-                async with (
-                    Mosquitto(tmp_path / "broker", port=port) as mosquitto,
+                async with (  # the subscriber is there before the gateway gets in
+                    Mosquitto(tmp_path / "broker") as mosquitto,
                     Subscriber(tmp_path, mosquitto.port) as city,
+                    GateProxy(mosquitto.port, port=port),
                 ):
                     await gateway.until("aarhus", pending=0)
                     await city.until(lambda city: len(city.readings()) >= other + again)

@@ -1,5 +1,6 @@
 """A changed configuration in a running daemon: only what changed is touched."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -200,6 +201,42 @@ async def test_a_changed_broker_goes_on_where_it_was(tmp_path: Path) -> None:
                 await after.subscribed()
     assert [reading["sequence"] for reading in before.readings()] == list(range(first))
     assert [reading["sequence"] for reading in after.readings()] == list(range(first, total))
+
+
+def places(city: Subscriber) -> list[list[float]]:
+    """Return where the entities say that they are, each place once, in order of arrival."""
+    found: list[list[float]] = []
+    for message in city.messages("/stays/ngsi"):
+        for entity in json.loads(message.payload):
+            place = entity.get("location", {}).get("value", {}).get("coordinates")
+            if place is not None and place not in found:
+                found.append(place)
+    return found
+
+
+@pytest.mark.timeout(40)
+async def test_a_moved_sensor_reaches_running_links(tmp_path: Path) -> None:
+    with HeldLine(tmp_path / "tty-stays") as line:
+        async with Mosquitto(tmp_path / "one") as one, Subscriber(tmp_path, one.port) as city:
+            aarhus = broker("aarhus", one.port, "select = { location_decimals = 3 }")
+
+            def at(lon: float) -> str:
+                more = f"location = {{ lon = {lon}, lat = 56.1 }}"
+                return dust_sensor("stays", tmp_path, more) + aarhus
+
+            async with GatewayProcess(tmp_path, at(10.20004)) as gateway:
+                await gateway.until("aarhus", state="online")
+                await gateway.until_metric("port_open", 1)
+                await line.write(dust_frame(1, 2))
+                await gateway.until("aarhus", acknowledged=2)
+                await city.until(lambda city: places(city) == [[10.2, 56.1]])
+                assert await reload(gateway, at(10.30006)) == "sensors changed: stays\n"
+                await gateway.until_metric("port_open", 1, sensor="stays")
+                await line.write(dust_frame(3, 4))
+                await gateway.until("aarhus", acknowledged=4)
+                await city.until(lambda city: places(city) == [[10.2, 56.1], [10.3, 56.1]])
+                page = await gateway.metrics()
+                assert page.value("link_connects_total", link="aarhus") == 1
 
 
 def all_dead(port: int, names: list[str]) -> str:

@@ -1,5 +1,6 @@
 """The other rooms' plain numbers, shaped as their contracts say, for a gateway at rest."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from gateway.reading import FaultKind, Series, SeriesKey
 
 SECOND = 1_000_000_000
 HOUR = 3600 * SECOND
-WALL_AT_BOOT = 1_780_000_000 * SECOND
+WALL_AT_BOOT = 1_800_000_000 * SECOND
 
 
 @dataclass(slots=True)
@@ -34,6 +35,7 @@ class Buffer:
     degraded: bool = False
     degraded_reason: str = ""
     recovered_readings_open_block: int = 0
+    time_bound_s: float | None = 16.0
 
 
 @dataclass(slots=True)
@@ -43,6 +45,7 @@ class Reader:
     dropped: dict[DropReason, int] = field(default_factory=lambda: {"policy": 100})
     pending: int = 20
     oldest_pending_time_ns: int | None = WALL_AT_BOOT + HOUR - 2 * SECOND
+    held_readings: int = 0
 
 
 @dataclass(slots=True)
@@ -58,6 +61,9 @@ class Link:
     last_error: str = ""
     last_error_cause: str = ""
     last_acknowledged_ns: int | None = HOUR - SECOND
+    history_readings: int = 0
+    time_fixed_readings: int = 0
+    certificate_expires_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -82,6 +88,11 @@ class Sensor:
     last_reading_ns: int | None = HOUR - SECOND
     last_fault: str = ""
     live: dict[int, Live] = field(default_factory=dict)
+    absorbed: int = 0
+    expired_calibrations: int = 0
+    gaps_ns: Sequence[int] = ()
+    learnt_interval_s: float | None = None
+    stale_after_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -138,7 +149,12 @@ class Room:
                     2: live(2, "air-roof", "air.pm10", "ug/m3", 12.1),
                 }
             ),
-            "air-square": Sensor(driver="ruuvi", interval_s=2.5),
+            "air-square": Sensor(
+                driver="ruuvi",
+                interval_s=2.5,
+                learnt_interval_s=2.5,
+                gaps_ns=[5 * SECOND // 2] * 5,
+            ),
             "meter": Sensor(
                 driver="p1",
                 domain="energy",
@@ -162,6 +178,7 @@ class Room:
             clock=self.clock,
             buffer=self.buffer,
             flush_interval_s=5.0,
+            hold_unsynced_s=60.0,
             flush_watch=self.flush_watch,
             loop_lag=self.loop_lag,
             links={name: LinkView(stats, self.readers[name]) for name, stats in self.links.items()},

@@ -97,6 +97,16 @@ def test_an_hourly_sensor_is_not_silent_after_ten_minutes(room: Room) -> None:
     assert health(room.look()).state == "ok"
 
 
+def test_a_clock_that_is_not_right_is_named_once_readings_go_out_with_it(room: Room) -> None:
+    room.clock.sync_source = ""
+    room.started_ns = room.now_ns - 59 * SECOND
+    assert health(room.look()).state == "ok"
+    room.started_ns = room.now_ns - 61 * SECOND
+    verdict = health(room.look())
+    assert verdict.state == "degraded"
+    assert "clock" in verdict.reasons[0]
+
+
 def test_a_gateway_without_sensors_or_links_is_well(room: Room) -> None:
     room.sensors.clear()
     room.links.clear()

@@ -42,7 +42,9 @@ def samples(room: Room) -> Samples:
 def full(room: Room) -> Room:
     """Make every metric of the table have at least one sample."""
     room.links["aarhus"].disconnects = {"unreachable": 2}
+    room.links["aarhus"].certificate_expires_s = 1_800_000_000.5
     room.sensors["air-roof"].filtered = {"range": 3}
+    room.clock.last_step_ns = 1
     return room
 
 
@@ -206,6 +208,17 @@ def test_wear_is_shown_once_it_is_known(room: Room) -> None:
     assert found["citylab_gateway_buffer_written_bytes_per_day", ()] == 72_000_000
     room.buffer.bytes_per_reading = room.buffer.bytes_per_day = None
     assert not [name for name, _ in samples(room) if "written_bytes_per" in name]
+
+
+def test_the_end_of_certificates_and_the_backlog_are_shown(room: Room) -> None:
+    expiry = "citylab_gateway_link_certificate_expiry_timestamp_seconds"
+    room.links["aarhus"].certificate_expires_s = 1_800_000_000.5
+    room.links["vejle"].history_readings = 7
+    found = samples(room)
+    assert found[expiry, (("link", "aarhus"),)] == 1_800_000_000.5
+    assert (expiry, (("link", "vejle"),)) not in found, "it has no certificates of its own"
+    assert found["citylab_gateway_link_history_readings_total", (("link", "vejle"),)] == 7
+    assert found["citylab_gateway_link_history_readings_total", (("link", "aarhus"),)] == 0
 
 
 def test_without_bluetooth_there_is_no_scanner_metric(room: Room) -> None:

@@ -39,6 +39,8 @@ HEALTHY = {
     f'citylab_gateway_sensor_faults_total{{{AIR},kind="checksum"}}': "0+1x240",
     f"citylab_gateway_sensor_readings_total{{{AIR}}}": "0+60x240",
     f"citylab_gateway_sensor_restarts_total{{{AIR}}}": "2x240",
+    f"citylab_gateway_sensor_stuck_series{{{AIR}}}": "0x100 1x20 0x120",
+    f"citylab_gateway_sensor_expired_calibrations{{{AIR}}}": "0x240",
     f'citylab_gateway_port_reopens_total{{{AIR},cause="silence"}}': "0x60 1x180",
     f"citylab_gateway_scanner_since_advert_seconds{{{BOX}}}": "1x240",
     f"citylab_gateway_scanner_open{{{BOX}}}": "1x240",
@@ -46,6 +48,7 @@ HEALTHY = {
     f'citylab_gateway_link_state{{{CITY},state="refused"}}': "0x240",
     f"citylab_gateway_link_oldest_pending_seconds{{{CITY}}}": "3x240",
     f"citylab_gateway_link_pending_readings{{{CITY}}}": "20x240",
+    f"citylab_gateway_link_certificate_expiry_timestamp_seconds{{{CITY}}}": "3000000x240",
     f'{DROPPED}{{{CITY},reason="policy"}}': "0+100x240",
     f'{DROPPED}{{{CITY},reason="overwritten"}}': "5x240",
     f"citylab_gateway_buffer_used_ratio{{{BOX}}}": "0.99x240",
@@ -81,6 +84,8 @@ CASES = [
     ("CitylabSensorSilent", changed(sensor_state="1x200 0x40")),
     ("CitylabSensorFaulty", changed(sensor_faults="0x120 0+20x120")),
     ("CitylabSensorFaulty", changed(sensor_faults="0+1x240", sensor_readings="7x240")),
+    ("CitylabSensorStuck", changed(sensor_stuck="0x200 2x40")),
+    ("CitylabCalibrationExpired", changed(sensor_expired="0x170 1x70")),
     ("CitylabSensorDeviceRestarting", changed(sensor_restarts="0x200 0+1x40")),
     ("CitylabPortReopening", changed(port_reopens="0x200 0+1x40")),
     ("CitylabBluetoothDeaf", changed(scanner_since="0x100 0+60x140")),
@@ -92,6 +97,7 @@ CASES = [
         "CitylabLinkRefused",
         changed(**{ONLINE: "1x180 0x60", REFUSED: "0x180 " + "1 1 0 " * 20}),
     ),
+    ("CitylabCertificateExpiring", changed(link_certificate="3000000x100 2500000x140")),
     (
         "CitylabBacklogGrowing",
         changed(link_oldest_pending="0+60x240", link_pending_readings="0+50x240"),
@@ -214,8 +220,8 @@ async def scraped(address: str) -> None:
         try:
             if await query(address, "count_over_time(up[1m]) >= 2"):
                 return
-        except OSError:
-            pass
+        except (OSError, ValueError):
+            pass  # not listening yet, or not ready to answer
         await asyncio.sleep(0.1)
 
 

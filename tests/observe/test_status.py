@@ -3,13 +3,18 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 
+from gateway.driver import DriverInfo
+from gateway.intake import Intake, SensorStats
 from gateway.observe import document_summary, live_document, sensor_state, status_document
+from gateway.observe.staleness import expected_interval_s, stale_after_s
 from gateway.observe.status import MAX_LIVE_VALUES
-from gateway.reading import Flag
+from gateway.reading import Flag, Measured
+from tests.gateway.test_intake import Store
 from tests.observe.figures import HOUR, SECOND, Room, Sensor, live
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +47,70 @@ def test_a_sensor_is_stale_after_three_intervals_but_not_before_ten_seconds(
     last_ns = None if age_s is None else HOUR - round(age_s * SECOND)
     sensor = Sensor(interval_s=interval_s, last_reading_ns=last_ns)
     assert sensor_state(sensor, HOUR) == state
+
+
+def rhythm(*gaps_s: float, **more: Any) -> SensorStats:
+    """Make the figures of a real sensor that was heard with these pauses, last at HOUR."""
+    stats = SensorStats("s", "d", "air", "P0", **{"interval_s": 60.0, **more})
+    stats.gaps_ns.extend(round(gap_s * SECOND) for gap_s in gaps_s)
+    stats.last_reading_ns = HOUR
+    return stats
+
+
+@pytest.mark.parametrize(
+    ("sensor", "interval_s", "limit_s"),
+    [
+        # Too few pauses teach nothing.
+        (rhythm(300, 300, 300, 300), 60.0, 180.0),
+        # Reports more seldom than its driver says: a beacon at the edge of the range.
+        (rhythm(*[300.0] * 31), 300.0, 900.0),
+        # A radar of which the rush hour taught a second: an empty street is no fault.
+        (rhythm(*[1.0] * 31), 60.0, 180.0),
+        # Vehicles come when they come: pauses of twice the second longest are usual.
+        (rhythm(*[100.0] * 28, 700.0, 500.0, 10.0), 100.0, 1000.0),
+        # One outage among even pauses does not make it patient.
+        (rhythm(*[10.0] * 30, 28800.0, interval_s=10.0), 10.0, 30.0),
+        # Somebody knows better.
+        (rhythm(*[1.0] * 31, stale_after_s=21600.0), 60.0, 21600.0),
+        (rhythm(*[300.0] * 31, stale_after_s=20.0), 300.0, 20.0),
+    ],
+    ids=["few", "seldom", "rush hour", "uneven", "outage", "patient", "impatient"],
+)
+def test_a_sensor_is_stale_by_its_own_rhythm(
+    sensor: SensorStats, interval_s: float, limit_s: float
+) -> None:
+    assert (expected_interval_s(sensor), stale_after_s(sensor)) == (interval_s, limit_s)
+    assert sensor_state(sensor, HOUR + round(limit_s * SECOND)) == "fresh"
+    assert sensor_state(sensor, HOUR + round(limit_s * SECOND) + SECOND) == "stale"
+
+
+def test_the_intake_teaches_the_rhythm() -> None:
+    """A device that promises 1 s and brings a reading each 40 s is fresh in between."""
+    intake = Intake(Store())
+    info = DriverInfo(
+        name="d", title="d", domain="air", quantities=("air.pm25",), interval_s=1.0, document=""
+    )
+    intake.add_sensor("s", info, privacy="P0", build_chain=lambda _quantity, _dims: None)
+    stats = intake.stats["s"]
+    states = []
+    for number in range(10):
+        now_ns = HOUR + number * 40 * SECOND
+        states.append(sensor_state(stats, now_ns))
+        intake.accept("s", [Measured("air.pm25", 1.0)], now_ns)
+    assert states == ["silent", *["stale"] * 5, *["fresh"] * 4]
+
+
+def test_what_was_learnt_and_doubted_is_in_the_status(room: Room) -> None:
+    room.sensors["air-square"].learnt_interval_s = 20.0
+    room.sensors["air-square"].gaps_ns = [20 * SECOND] * 5
+    room.sensors["air-roof"].live[1].flags = int(Flag.STUCK)
+    room.sensors["meter"].live[3].flags = int(Flag.STUCK)
+    room.sensors["meter"].expired_calibrations = 1
+    sensors = status_document(room.look())["sensors"]
+    assert (sensors["air-square"]["interval_s"], sensors["air-square"]["stale_after_s"]) == (20, 60)
+    assert (sensors["air-roof"]["interval_s"], sensors["air-roof"]["stuck_series"]) == (1.0, 1)
+    # PRIV-14: that nothing changes in a home is nobody's business.
+    assert (sensors["meter"]["stuck_series"], sensors["meter"]["expired_calibrations"]) == (0, 1)
 
 
 def test_the_documents_keep_to_the_published_schema(room: Room) -> None:
@@ -80,11 +149,11 @@ def test_the_document_is_json_with_a_stable_order(room: Room) -> None:
 def test_the_facts_are_there(room: Room) -> None:
     document = status_document(room.look())
     assert document["gateway"] == "aarhus-dokk1-03"
-    assert document["time"] == "2026-05-28T21:26:40Z"
+    assert document["time"] == "2027-01-15T09:00:00Z"
     assert document["uptime_s"] == 3600
     assert document["boot"] == 7
     assert document["sensors"]["air-roof"]["state"] == "fresh"
-    assert document["sensors"]["air-roof"]["last_reading"] == "2026-05-28T21:26:39Z"
+    assert document["sensors"]["air-roof"]["last_reading"] == "2027-01-15T08:59:59Z"
     assert document["links"]["aarhus"]["pending"] == 20
     assert document["links"]["aarhus"]["oldest_pending_s"] == 2.0
     assert document["links"]["aarhus"]["dropped"] == {"policy": 100}
@@ -177,3 +246,28 @@ def test_one_line_for_systemctl(room: Room) -> None:
     assert document_summary(status_document(room.look())) == (
         "ok: 2 of 3 sensors fresh, 1 of 2 links online, 40 readings pending"
     )
+
+
+def test_the_clock_says_who_set_it_and_when_it_jumped(room: Room) -> None:
+    assert status_document(room.look())["clock"] == {
+        "synced": True,
+        "source": "trusted",
+        "steps": 0,
+        "last_step": None,
+        "bound_s": 16.0,
+    }
+    room.wall_at_boot_ns -= HOUR
+    room.clock.sample()
+    room.buffer.time_bound_s = None
+    room.clock.sync_source = ""
+    clock = status_document(room.look())["clock"]
+    assert (clock["synced"], clock["source"], clock["steps"]) == (False, "none", 1)
+    assert clock["last_step"] == "2027-01-15T08:00:00Z"
+    assert clock["bound_s"] is None
+
+
+def test_a_link_says_what_waits_for_the_clock(room: Room) -> None:
+    room.readers["vejle"].held_readings = 12
+    links = status_document(room.look())["links"]
+    assert (links["vejle"]["held"], links["aarhus"]["held"]) == (12, 0)
+    assert links["vejle"]["state"] == "online"
