@@ -1,108 +1,113 @@
-"""A real mosquitto for tests: own configuration, free loopback port, started and killed at will."""
+"""Real brokers for tests: own configuration, free loopback port, started and killed at will.
+
+Mosquitto is here because most tests need one; the other makes are in tests/other_brokers.
+"""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
-__all__ = ["LOOPBACK", "Mosquitto", "free_port", "mosquitto_password_file"]
+__all__ = [
+    "LOOPBACK",
+    "BrokerProcess",
+    "Mosquitto",
+    "find_program",
+    "free_port",
+    "mosquitto_password_file",
+]
 
 LOOPBACK = "127.0.0.1"
-START_TIMEOUT_S = 5.0
-STOP_TIMEOUT_S = 5.0
+STOP_TIMEOUT_S = 10.0
 LOOK_EVERY_S = 0.02
 SEARCH_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
-def free_port() -> int:
+def free_port(host: str = LOOPBACK) -> int:
     """Return a TCP port that nobody listens on at the moment."""
     with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
+        probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def mosquitto_password_file(path: Path, users: dict[str, str]) -> Path:
-    """Write a password file for ``lines`` of a Mosquitto, and return its path."""
-    tool = shutil.which("mosquitto_passwd", path=SEARCH_PATH)
-    assert tool is not None, "mosquitto_passwd comes with mosquitto"
-    path.touch()
-    for user, password in users.items():
-        subprocess.run([tool, "-b", str(path), user, password], check=True)
+def find_program(name: str) -> str:
+    """Return the path of an installed program; daemons live in sbin, which a PATH may lack."""
+    path = shutil.which(name, path=SEARCH_PATH)
+    assert path is not None, f"{name} is missing; the test needs the marker that says so"
     return path
 
 
-class Mosquitto:
-    """One broker process; the port stays the same over restarts.
+def mosquitto_password_file(path: Path, users: dict[str, str]) -> Path:
+    """Write a password file for ``lines`` of a Mosquitto, and return its path."""
+    path.touch()
+    for user, password in users.items():
+        subprocess.run(
+            [find_program("mosquitto_passwd"), "-b", str(path), user, password], check=True
+        )
+    return path
 
-    ``lines`` are more lines of configuration, for its one listener too (TLS, limits). Use it as
-    an asynchronous context manager, or with ``start`` and ``stop``.
+
+class BrokerProcess:
+    """One broker process with a directory of its own; its port stays the same over restarts.
+
+    A make says how it is configured and called. Use it as an asynchronous context manager, or
+    with ``start`` and ``stop``.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        *,
-        lines: Sequence[str] = (),
-        anonymous: bool = True,
-        port: int | None = None,
-    ) -> None:
-        self.port = port or free_port()
+    make: ClassVar[str]
+    start_timeout_s: ClassVar[float] = 10.0
+    """A hang, not a promise."""
+
+    def __init__(self, directory: Path, *, host: str = LOOPBACK, port: int | None = None) -> None:
+        self.host = host
+        self.port = port or free_port(host)
         self.directory = directory
-        self.lines = list(lines)
-        self.anonymous = anonymous
         self.process: asyncio.subprocess.Process | None = None
         directory.mkdir(parents=True, exist_ok=True)
+
+    def command(self) -> Sequence[str]:
+        """Write the configuration, and return what to call."""
+        raise NotImplementedError
+
+    def environment(self) -> Mapping[str, str]:
+        """Return what the process gets besides our own environment."""
+        return {}
+
+    def process_id(self) -> int | None:
+        """Return whom signals go to, None when it is not running."""
+        alive = self.process is not None and self.process.returncode is None
+        return self.process.pid if alive and self.process is not None else None
 
     @property
     def log(self) -> str:
         """Everything that the broker has said so far."""
-        path = self.directory / "mosquitto.log"
+        path = self.directory / f"{self.make}.log"
         return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-
-    def _write_configuration(self) -> Path:
-        path = self.directory / "mosquitto.conf"
-        text = [
-            "per_listener_settings false",
-            "persistence false",
-            "log_dest stderr",
-            "log_type all",
-            "max_queued_messages 100000",  # or a slow listener of a test would miss messages
-            f"allow_anonymous {str(self.anonymous).lower()}",
-            f"listener {self.port} {LOOPBACK}",
-            *self.lines,
-        ]
-        if os.geteuid() == 0:
-            text.insert(0, "user root")  # or it could not read what the test's user wrote
-        path.write_text("\n".join(text) + "\n", encoding="utf-8")
-        return path
 
     async def start(self) -> None:
         """Start, and return once the port accepts connections."""
-        program = shutil.which("mosquitto", path=SEARCH_PATH)
-        assert program is not None, "the test needs the marker mosquitto"
-        configuration = self._write_configuration()
-        with (self.directory / "mosquitto.log").open("ab") as log:
+        await self.spawn()
+        async with asyncio.timeout(self.start_timeout_s):
+            while not await self._is_open():
+                assert self.process is not None
+                assert self.process.returncode is None, f"{self.make} did not start:\n{self.log}"
+                await asyncio.sleep(LOOK_EVERY_S)
+
+    async def spawn(self) -> None:
+        """Start, and do not wait."""
+        command = self.command()
+        with (self.directory / f"{self.make}.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                program, "-c", str(configuration), stdout=log, stderr=log
+                *command, stdout=log, stderr=log, env={**os.environ, **self.environment()}
             )
-        async with asyncio.timeout(START_TIMEOUT_S):
-            while True:
-                assert self.process.returncode is None, f"mosquitto did not start:\n{self.log}"
-                try:
-                    _, writer = await asyncio.open_connection(LOOPBACK, self.port)
-                except OSError:
-                    await asyncio.sleep(LOOK_EVERY_S)
-                else:
-                    writer.close()
-                    await writer.wait_closed()
-                    return
 
     async def stop(self) -> None:
         """End it in an orderly way; does nothing when it is not running."""
@@ -121,20 +126,32 @@ class Mosquitto:
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
-        assert self.process is not None
-        self.process.send_signal(number)
+        pid = self.process_id()
+        assert pid is not None
+        os.kill(pid, number)
+
+    async def _is_open(self) -> bool:
+        try:
+            _, writer = await asyncio.open_connection(self.host, self.port)
+        except OSError:
+            return False
+        writer.close()
+        await writer.wait_closed()
+        return True
 
     async def _end(self, number: signal.Signals) -> None:
+        pid = self.process_id()
         process, self.process = self.process, None
-        if process is None or process.returncode is not None:
+        if process is None or pid is None:
             return
-        process.send_signal(number)
-        process.send_signal(signal.SIGCONT)
+        os.kill(pid, number)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)  # or a frozen one would not see it
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 await process.wait()
         except TimeoutError:
-            process.kill()
+            os.kill(pid, signal.SIGKILL)
             await process.wait()
 
     async def __aenter__(self) -> Self:
@@ -148,3 +165,39 @@ class Mosquitto:
         traceback: TracebackType | None,
     ) -> None:
         await self.stop()
+
+
+class Mosquitto(BrokerProcess):
+    """Keeps everything in memory. ``lines`` are more configuration, for its one listener, too."""
+
+    make = "mosquitto"
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        lines: Sequence[str] = (),
+        anonymous: bool = True,
+        port: int | None = None,
+    ) -> None:
+        super().__init__(directory, port=port)
+        self.lines = list(lines)
+        self.anonymous = anonymous
+
+    def command(self) -> Sequence[str]:
+        """Write the configuration, and return what to call."""
+        path = self.directory / "mosquitto.conf"
+        text = [
+            "per_listener_settings false",
+            "persistence false",
+            "log_dest stderr",
+            "log_type all",
+            "max_queued_messages 100000",  # or a slow listener of a test would miss messages
+            f"allow_anonymous {str(self.anonymous).lower()}",
+            f"listener {self.port} {self.host}",
+            *self.lines,
+        ]
+        if os.geteuid() == 0:
+            text.insert(0, "user root")  # or it could not read what the test's user wrote
+        path.write_text("\n".join(text) + "\n", encoding="utf-8")
+        return find_program("mosquitto"), "-c", str(path)

@@ -14,10 +14,15 @@ from blockbuster import blockbuster_ctx
 TOOLS = {
     "mosquitto": "mosquitto",
     "dbus": "dbus-daemon",
+    "nats": "nats-server",
+    "node": "node",
     "prometheus": "promtool",
+    "rabbitmq": "rabbitmq-server",
     "systemd": "systemd-analyze",
 }
 """Marker -> the program that a test with that marker needs."""
+NODE_MODULES = Path(__file__).parent / "consumers" / "node_modules" / ".package-lock.json"
+"""npm writes it when everything is there."""
 WATCHED_MODULES = ["gateway", "drivers"]
 """A blocking call from one of these inside the event loop fails the test."""
 SBIN = "/usr/sbin:/sbin"
@@ -31,6 +36,8 @@ def find_tool(program: str) -> str | None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what the machine cannot run; in CI nothing may be skipped, so there it fails."""
     missing = {marker for marker, program in TOOLS.items() if find_tool(program) is None}
+    if not NODE_MODULES.exists():
+        missing.add("node")
     wanting = [
         (item, marker) for item in items for marker in missing if item.get_closest_marker(marker)
     ]

@@ -1,0 +1,1 @@
+"""Consumers that are not ours: independent implementations of what we publish."""
