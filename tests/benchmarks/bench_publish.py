@@ -1,149 +1,76 @@
-"""How fast a link drains a backlog into a real mosquitto, and what that costs our process.
+"""What each payload format costs from the ring on disk to the PUBACK of a mosquitto on loopback.
 
-Run by hand: ``python -m tests.benchmarks.bench_publish``. The reader is a list in memory, so the
-figures are those of policy, format, MQTT and accounting; mosquitto runs beside it on another core.
-Beside it: the same payloads through ``aiomqtt.Client.publish``, as many at a time.
+Run by hand: ``python -m tests.benchmarks.bench_publish [--quick] [--only json ngsi-ld]``. A ring
+holds the readings; the link that the daemon builds reads, encodes, publishes and settles them in a
+process of its own, whose CPU is counted; mosquitto runs beside it and nobody subscribes. A format
+that sends no backlog gets the readings as fast as they leave. Nothing is judged.
 """
 
+import argparse
 import asyncio
 import tempfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
 
-import aiomqtt
+from gateway.forward.formats import format_names
+from tests.benchmarks.drain_gateway import Job, Outcome, run
+from tests.benchmarks.drain_look import load
+from tests.brokers import Mosquitto
 
-from gateway.buffer import Batch, DropReason, Reader
-from gateway.clock import Clock
-from gateway.config.model import BrokerSection, Position
-from gateway.forward import Format, FormatContext, Link
-from gateway.forward.formats.json_lines import JsonLines
-from gateway.forward.formats.ngsi_ld import NgsiLd
-from tests.benchmarks.bench_formats import make_batch, make_series
-from tests.brokers import LOOPBACK, Mosquitto
-
-TOTAL = 400_000
-IN_FLIGHT = 20
-SENSORS = 1
-LOOK_EVERY_S = 0.01
-FORMATS: Mapping[str, Callable[[], Format]] = {"ngsi-ld": NgsiLd, "json": JsonLines}
+READINGS, QUICK_READINGS = 200_000, 20_000
+YARDSTICK = "json"
+LINGER_S = 0.05
+"""Matters where readings come in while they leave, at the very end."""
 
 
-class EndlessReader:
-    """Hands out the same batch again and again until ``total`` readings are out."""
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.position = 0
-        self.acknowledged = 0
-        self.dropped: dict[DropReason, int] = {}
-        self._batch = make_batch(SENSORS)
-
-    @property
-    def cursor(self) -> int:
-        return self.acknowledged
-
-    @property
-    def pending(self) -> int:
-        return self.total - self.acknowledged
-
-    async def wait(self) -> None:
-        if self.position >= self.total:
-            await asyncio.Event().wait()
-
-    async def read(self, limit: int) -> Batch:
-        self._batch.first = self.position
-        self.position += len(self._batch)
-        return self._batch
-
-    def rewind(self) -> None:
-        self.position = self.acknowledged
-
-    def settle(
-        self,
-        first: int,
-        last: int,
-        *,
-        acknowledged: int = 0,
-        dropped: Mapping[DropReason, int] | None = None,
-    ) -> None:
-        self.acknowledged += acknowledged
-
-
-async def drain(port: int, name: str) -> tuple[float, float, int]:
-    """Return seconds, CPU seconds of this process, and messages."""
-    reader, series = EndlessReader(TOTAL), make_series(2 * SENSORS)
-    broker = BrokerSection.model_validate(
-        {
-            "name": "city",
-            "url": f"mqtt://{LOOPBACK}:{port}",
-            "insecure": True,
-            "format": name,
-            "in_flight": IN_FLIGHT,
-        }
+def row(name: str, readings: int, found: Outcome, yardstick: Outcome | None) -> str:
+    """Return one line of the table."""
+    cpu_us = found.cpu_s / readings * 1e6
+    ratios = "       -        -"
+    if yardstick is not None:
+        speed, cost = yardstick.seconds / found.seconds, found.cpu_s / yardstick.cpu_s
+        ratios = f"{speed:8.2f} {cost:8.2f}"
+    lost = f"  dropped {found.dropped}" if found.dropped else ""
+    return (
+        f"{name:14} {readings / found.seconds:12,.0f} {cpu_us:8.2f} {found.messages:9} "
+        f"{found.payload_bytes / readings:8.1f} {found.rss_mib[1]:9.1f} {ratios}{lost}"
     )
-    link = Link(
-        broker,
-        reader=cast("Reader", reader),
-        series=series.__getitem__,
-        identity=FormatContext("aarhus", "dokk1-03", Position(lon=10.2134, lat=56.1535)),
-        format=FORMATS[name](),
-        password=None,
-        clock=CLOCK,
-        status=dict,
-    )
-    began, cpu = time.perf_counter(), time.process_time()
-    task = asyncio.create_task(link.run())
-    while reader.pending:  # noqa: ASYNC110 - nothing tells the end
-        await asyncio.sleep(LOOK_EVERY_S)
-    took, used = time.perf_counter() - began, time.process_time() - cpu
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    return took, used, link.stats.sent_messages
 
 
-async def plain(port: int, payload: bytes, messages: int) -> tuple[float, float]:
-    """Send payloads with the library alone; return seconds and CPU seconds."""
-    async with aiomqtt.Client(LOOPBACK, port, protocol=aiomqtt.ProtocolVersion.V5) as client:
-        client.pending_calls_threshold = IN_FLIGHT + 1
-        began, cpu = time.perf_counter(), time.process_time()
-        left = iter(range(messages))
-
-        async def worker() -> None:
-            for _ in left:
-                await client.publish("city/aarhus/dokk1-03/air-0/x", payload, qos=1)
-
-        await asyncio.gather(*(worker() for _ in range(IN_FLIGHT)))
-        return time.perf_counter() - began, time.process_time() - cpu
-
-
-async def measure() -> None:
+async def measure(names: Sequence[str], readings: int) -> None:
     """Print one line per format."""
+    yardstick: Outcome | None = None
     with tempfile.TemporaryDirectory() as folder:
-        async with Mosquitto(Path(folder), lines=["log_type none"]) as broker:
-            for name in FORMATS:
-                took, used, messages = await drain(broker.port, name)
-                print(
-                    f"{name:8} link: {TOTAL / took:10,.0f} readings/s, "
-                    f"{used / TOTAL * 1e6:5.2f} us CPU a reading, {messages} messages"
+        async with Mosquitto(Path(folder, "broker"), lines=["log_type none"]) as broker:
+            for name in sorted(names, key=lambda name: (name != YARDSTICK, name)):
+                room = Path(folder, name)
+                found = await run(
+                    Job(
+                        folder=str(room),
+                        port=broker.port,
+                        format=name,
+                        readings=readings,
+                        linger_s=LINGER_S,
+                    )
                 )
-                batch: Any = make_batch(SENSORS)
-                series = make_series(2 * SENSORS)
-                encoder = FORMATS[name]()
-                context = FormatContext(
-                    "aarhus", "dokk1-03", Position(lon=10.2, lat=56.1), {}, encoder.topic
-                )
-                (sample,) = encoder.encode(batch, range(200), series.__getitem__, context)
-                took, used = await plain(broker.port, sample.payload, messages)
-                print(
-                    f"{name:8} aiomqtt alone, payload ready: {TOTAL / took:10,.0f} readings/s, "
-                    f"{used / TOTAL * 1e6:5.2f} us CPU a reading ({used / messages * 1e6:.0f} us "
-                    f"a message of {len(sample.payload)} bytes)"
-                )
+                yardstick = found if name == YARDSTICK else yardstick
+                print(row(name, readings, found, yardstick), flush=True)
 
 
-CLOCK = Clock(trusted=True)
+def main() -> None:
+    """Read the arguments and measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_READINGS:,} readings")
+    parser.add_argument("--readings", type=int)
+    parser.add_argument("--only", nargs="+", default=format_names(), metavar="FORMAT")
+    arguments = parser.parse_args()
+    readings = arguments.readings or (QUICK_READINGS if arguments.quick else READINGS)
+    print(f"{readings:,} readings of a ring, read + encoded + published + acknowledged; {load()}")
+    print(f"speed x and CPU x: {YARDSTICK} = 1")
+    print("format           readings/s  us CPU  messages   B each  peak MiB  speed x    CPU x")
+    asyncio.run(measure(arguments.only, readings))
+    print(load())
+
 
 if __name__ == "__main__":
-    asyncio.run(measure())
+    main()
