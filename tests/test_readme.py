@@ -50,6 +50,8 @@ def test_every_command_of_the_readme_is_run_below() -> None:
         "/opt/citylab-gateway/bin/pip install --no-deps --no-build-isolation .",
         "ln -sf /opt/citylab-gateway/bin/citylab-gateway /usr/local/bin/",
         "citylab-gateway check --config /etc/citylab-gateway/gateway.toml",
+        "citylab-gateway doctor --config /etc/citylab-gateway/gateway.toml",
+        "citylab-gateway describe --config /etc/citylab-gateway/gateway.toml",
         "citylab-gateway drivers",
         "citylab-gateway reload",
     }
@@ -134,7 +136,13 @@ def test_the_install_section_installs(tmp_path: Path) -> None:
     assert {"sds011", "ops243", "p1", "ruuvi"} <= names
     config = tmp_path / "gateway.toml"
     config.write_text(blocks("toml")[0], encoding="utf-8")
-    subprocess.run([program, "check", "--config", config], check=True, capture_output=True)
+    for command in ("check", "describe"):
+        subprocess.run([program, command, "--config", config], check=True, capture_output=True)
+    doctor = subprocess.run(
+        [program, "doctor", "--json", "--config", config], check=False, capture_output=True
+    )
+    assert doctor.returncode == 1, "that sensor is not plugged in here"
+    assert "port_missing" in {finding["cause"] for finding in json.loads(doctor.stdout)}
     _nothing_is_under_the_gpl(target / "bin" / "python")
 
 

@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "gateway.driver": SHARED_WORDS,
     "gateway.intake": SHARED_WORDS | {"gateway.driver"},
     "gateway.supervisor": SHARED_WORDS,
+    "gateway.timesync": SHARED_WORDS,
     "gateway.control": SHARED_WORDS,
     "gateway.transports": SHARED_WORDS | {"gateway.driver"},
     "gateway.forward.formats": SHARED_WORDS | {"gateway.buffer", "gateway.config.model"},
