@@ -6,6 +6,7 @@ Mosquitto is here because most tests need one; the other makes are in tests/othe
 import asyncio
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -30,12 +31,22 @@ LOOK_EVERY_S = 0.02
 SEARCH_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
+FIXED_PORTS = range(15_000, 32_000)
+PORT_ATTEMPTS = 1000
+
+
 def free_port(host: str = LOOPBACK) -> int:
-    """Return a TCP port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port that nobody listens on at the moment.
+
+    From below the range that the kernel gives to outgoing connections: one of those could take a
+    port between this look and the moment at which a server wants it.
+    """
+    for _ in range(PORT_ATTEMPTS):
+        port = secrets.choice(FIXED_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((host, port))
+            return port
+    raise OSError("all of these ports are taken")
 
 
 def find_program(name: str) -> str:
