@@ -6,9 +6,7 @@ outside the event loop; the rest only calls constructors.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import cast
 
 from gateway import __version__
 from gateway.buffer import BufferSettings
@@ -17,14 +15,12 @@ from gateway.config.model import (
     BluetoothSection,
     BrokerSection,
     Configuration,
-    SelectSection,
     SensorSection,
 )
 from gateway.config.secrets import broker_password, driver_options, expand_tls, read_secret
 from gateway.driver import Beacon, Driver, SerialLine, Stream, driver_class
 from gateway.errors import ConfigError
 from gateway.forward import Format, FormatContext, SensorFacts, load_format
-from gateway.observe.view import SensorFigures
 from gateway.reading import PrivacyClass
 from gateway.transports import (
     AdvertReplay,
@@ -44,7 +40,6 @@ __all__ = [
     "buffer_settings",
     "format_context",
     "line_transport",
-    "may_know",
     "prepare",
     "scanner",
 ]
@@ -219,11 +214,4 @@ def scanner(section: BluetoothSection, beacons: Beacons, sink: Sink, clock: Cloc
         adapter=section.adapter,
         mode=section.mode,
         silence_timeout_s=section.silence_timeout,
-    )
-
-
-def may_know(select: SelectSection, name: str, sensor: SensorFigures) -> bool:
-    """Tell whether a broker may read in the status that a sensor exists."""
-    return select.admits(cast("PrivacyClass", sensor.privacy)) and any(
-        fnmatchcase(name, pattern) for pattern in select.sensors
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 from gateway import __version__
-from gateway.assembly import Prepared, buffer_settings, format_context, may_know, prepare
+from gateway.assembly import Prepared, buffer_settings, format_context, prepare
 from gateway.buffer import Buffer
 from gateway.buffer.ring import COMPILED
 from gateway.clock import Clock, Step
@@ -30,6 +30,7 @@ from gateway.control import (
     write_reload,
 )
 from gateway.errors import ConfigError, ConfigErrors
+from gateway.forward.policy import may_know
 from gateway.intake import Intake
 from gateway.observe import (
     FlushWatch,
@@ -214,7 +215,10 @@ class Daemon:
 
     def _status_for(self, section: BrokerSection) -> dict[str, Any]:
         """Return what one broker may know: its own sensors and its own link."""
-        document = status_document(self.view(), choose=partial(may_know, section.select))
+        document = status_document(
+            self.view(),
+            choose=lambda name, sensor: may_know(section.select, name, sensor.privacy),
+        )
         document["links"] = {section.name: document["links"][section.name]}
         return document
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from blockbuster import blockbuster_ctx
 
+from tests.compiling import CannotCompile, compile_into
+
 TOOLS = {
     "mosquitto": "mosquitto",
     "dbus": "dbus-daemon",
@@ -23,6 +25,8 @@ TOOLS = {
 """Marker -> the program that a test with that marker needs."""
 NODE_MODULES = Path(__file__).parent / "consumers" / "node_modules" / ".package-lock.json"
 """npm writes it when everything is there."""
+THREAD_END_S = 1.0
+"""asyncio's thread that waited for a child process reports first and ends then."""
 WATCHED_MODULES = ["gateway", "drivers"]
 """A blocking call from one of these inside the event loop fails the test."""
 SBIN = "/usr/sbin:/sbin"
@@ -58,6 +62,20 @@ def loop_is_never_blocked(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def compiled_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with our compiled modules, which are compiled once in a session.
+
+    Skips without a compiler, but not in CI.
+    """
+    try:
+        return compile_into(tmp_path_factory.mktemp("compiled"))
+    except CannotCompile as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"cannot be compiled, and CI may skip nothing:\n{error}")
+        pytest.skip("cannot be compiled here: needs cython, a C compiler and Python.h")
+
+
 def _descriptors() -> set[str]:
     found = set()
     for entry in Path("/proc/self/fd").iterdir():
@@ -77,7 +95,10 @@ def nothing_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     threads = set(threading.enumerate())
     before = _descriptors()
     yield
-    left = [thread.name for thread in set(threading.enumerate()) - threads if thread.is_alive()]
+    mine = set(threading.enumerate()) - threads
+    for thread in mine:  # one that has done its work may not have come to its end yet
+        thread.join(THREAD_END_S)
+    left = [thread.name for thread in mine if thread.is_alive()]
     assert not left, f"threads left behind: {left}"
     if _descriptors() - before:
         gc.collect()  # a descriptor that only waits for its cycle to be collected is no leak

@@ -4,9 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from pydantic import ValidationError
-
-from gateway.config.explain import explain
+from gateway.config.explain import check_options
 from gateway.config.installed import FormatClass, Installed
 from gateway.config.merge import Document
 from gateway.config.model import DEFAULT_FORMAT
@@ -74,19 +72,7 @@ def _check_options(
     taken_out = {
         str(each[-1]) for each in document.removed if each[:-1] == (*loc, "options")
     }  # literal secrets: reported, and not missing
-    try:
-        found.Options.model_validate(dict(options))
-    except ValidationError as error:
-        problems = error
-    else:
-        return
-    explain(
-        problems,
-        document,
-        (*loc, "options"),
-        found.Options,
-        skip=lambda detail: detail["type"] == "missing" and detail["loc"][0] in taken_out,
-    )
+    check_options(document, (*loc, "options"), found.Options, options, given_elsewhere=taken_out)
 
 
 def _check_history(

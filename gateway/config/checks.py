@@ -7,10 +7,8 @@ others: each check skips what has the wrong type, which the models report.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from gateway.config.broker_checks import check_broker
-from gateway.config.explain import explain
+from gateway.config.explain import check_options
 from gateway.config.filter_checks import check_filters
 from gateway.config.installed import Installed, source_of
 from gateway.config.literals import REFERENCE_SUFFIXES
@@ -138,16 +136,4 @@ def _check_options(
             if not isinstance(options[key], str) or not options[key]:
                 document.report((*loc, "options", key), f"must say where {name} is read from")
     plain = {key: value for key, value in options.items() if key not in references}
-    try:
-        driver.Options.model_validate(plain)
-    except ValidationError as error:
-        problems = error
-    else:
-        return
-    explain(
-        problems,
-        document,
-        (*loc, "options"),
-        driver.Options,
-        skip=lambda detail: detail["type"] == "missing" and detail["loc"][0] in referred,
-    )
+    check_options(document, (*loc, "options"), driver.Options, plain, given_elsewhere=referred)

@@ -11,7 +11,7 @@ from gateway.config.refusal import Refusal
 from gateway.config.shape import allowed, field_at, fields, nested
 from gateway.config.words import NAMED_LISTS, Loc, nearest, smells_of_secret, step
 
-__all__ = ["explain", "shown", "unknown_key"]
+__all__ = ["check_options", "explain", "shown", "unknown_key"]
 
 MAX_SHOWN_LENGTH = 60
 """A longer text is cut in messages."""
@@ -69,6 +69,31 @@ def unknown_key(document: Document, loc: Loc, known: Collection[str]) -> None:
     """Report a key that nobody knows. Its value is never repeated: who knows what it is."""
     near = nearest(str(loc[-1]), known)
     document.report(loc, "unknown key", allowed="" if near else ", ".join(known), nearest=near)
+
+
+def check_options(
+    document: Document,
+    loc: Loc,
+    model: type[BaseModel],
+    values: Mapping[str, object],
+    *,
+    given_elsewhere: Collection[str],
+) -> None:
+    """Report what the model of a driver or a format says against its options.
+
+    Keys that are ``given_elsewhere`` are not missing.
+    """
+    try:
+        model.model_validate(dict(values))
+    except ValidationError as error:
+        problems = error
+    else:
+        return
+
+    def is_given(detail: ErrorDetails) -> bool:
+        return detail["type"] == "missing" and detail["loc"][0] in given_elsewhere
+
+    explain(problems, document, loc, model, skip=is_given)
 
 
 def explain(

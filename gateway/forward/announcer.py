@@ -65,7 +65,7 @@ class Announcer:
         """Announce every configured sensor that the broker may know, and what was announced."""
         async with self._lock:
             facts = self._context().sensors
-            sensors = [name for name in facts if may_know(self._select, name, facts[name])]
+            sensors = [name for name in facts if may_know(self._select, name, facts[name].privacy)]
             sensors += sorted(self._announced.keys() - set(sensors))
             self._known.clear()
             self._announced.clear()
@@ -91,7 +91,7 @@ class Announcer:
             for sensor, facts in now.sensors.items():
                 place = now.location_of(sensor)
                 same = before.sensors.get(sensor) == facts and before.location_of(sensor) == place
-                if not same and may_know(self._select, sensor, facts):
+                if not same and may_know(self._select, sensor, facts.privacy):
                     await self._announce(sensor)
 
     async def look(self, states: Mapping[str, Any], age_s: float) -> None:

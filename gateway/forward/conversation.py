@@ -44,7 +44,9 @@ class Conversation:
     def __init__(self, kept: Kept, session: Session | None) -> None:
         self._kept = kept
         self._session = session
-        self._tells_status = bool(kept.status_topic) and (session is None or session.will is None)
+        self._tells_status = bool(kept.context.status_topic) and (
+            session is None or session.will is None
+        )
         self._over: asyncio.Future[BrokerError | None] = asyncio.get_running_loop().create_future()
         """Why we want the connection to end; None: to begin the next one at once."""
         self._begun = asyncio.Event()
@@ -280,7 +282,7 @@ class Conversation:
         if payload is None:
             payload = online_payload(kept.context, kept.wall_ns(), kept.status())
         return Parcel(
-            topic=kept.status_topic,
+            topic=kept.context.status_topic,
             payload=payload,
             properties=pack_properties("application/json", ()),
             retain=connection.limits.retain,

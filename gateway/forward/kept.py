@@ -35,8 +35,6 @@ class Kept:
     refusals: Refusals
     pace: Pace
     history: History
-    status_topic: str
-    """Rendered; empty: none."""
     certificates: CertificateWatch | None
     began_ns: int
     """Boot time."""

@@ -39,7 +39,7 @@ from gateway.forward.reports import offline_payload
 from gateway.forward.stats import LinkStats
 from gateway.forward.time_fixes import TimeFixes
 
-__all__ = ["Link", "connection_settings"]
+__all__ = ["Link", "connection_settings", "context_for"]
 
 STABLE_NS = 60_000_000_000
 """A connection that lasted so long resets the back-off."""
@@ -75,7 +75,7 @@ class Link:
         self.broker = broker
         self.reader = reader
         self._format = format
-        context = self._context(identity)
+        context = context_for(broker, format, identity)
         for template in (context.topic, broker.gap_topic, broker.time_fix_topic):
             render_topic(template, context)  # a wrong template fails here, not later
         self._kept = Kept(
@@ -91,7 +91,6 @@ class Link:
             refusals=Refusals(max_pause_s=broker.backoff_max),
             pace=Pace(broker.history_rate),
             history=_history(broker, format),
-            status_topic=render_topic(broker.status_topic, context),
             certificates=None if broker.insecure else CertificateWatch(broker.tls),
             began_ns=clock.now_ns(),
             fixes=_fixes(broker, reader, format, directory),
@@ -99,12 +98,12 @@ class Link:
         self.stats: LinkStats = self._kept.stats
         self._clock = clock
         self._backoff = Backoff(max_s=broker.backoff_max)
-        will = Will(self._kept.status_topic, offline_payload(context, "lost"))
+        will = Will(context.status_topic, offline_payload(context, "lost"))
         self._settings = connection_settings(
             broker,
             gateway=context.gateway,
             password=password,
-            will=will if self._kept.status_topic else None,
+            will=will if context.status_topic else None,
         )
         self._number = (
             ConnectionNumber(directory, broker.name)
@@ -141,7 +140,10 @@ class Link:
 
     def update_context(self, identity: FormatContext) -> None:
         """Speak of other sensors and places from now on; the connection stays."""
-        before, self._kept.context = self._kept.context, self._context(identity)
+        before, self._kept.context = (
+            self._kept.context,
+            context_for(self.broker, self._format, identity),
+        )
         self._kept.policy.configure(self._kept.context.sensors)
         if self._conversation is not None and before != self._kept.context:
             self._conversation.context_changed(before)
@@ -204,10 +206,18 @@ class Link:
         log.log(level, "link down, nothing is lost: %s", error)
         self._warned_of = cause
 
-    def _context(self, identity: FormatContext) -> FormatContext:
-        template = self.broker.topic or self._format.topic_template()
-        named = dataclasses.replace(identity, topic=template)
-        return coarse(named, self.broker.select)
+
+def context_for(broker: BrokerSection, encoder: Format, identity: FormatContext) -> FormatContext:
+    """Return what a format may know on one broker. Raises ConfigError for an unknown placeholder.
+
+    ``identity`` is what the gateway knows of itself and its sensors.
+    """
+    context = dataclasses.replace(
+        identity,
+        topic=broker.topic or encoder.topic_template(),
+        status_topic=render_topic(broker.status_topic, identity),
+    )
+    return coarse(context, broker.select)
 
 
 def connection_settings(
@@ -218,7 +228,7 @@ def connection_settings(
         broker=broker.name,
         host=broker.host,
         port=broker.port,
-        client_id=broker.client_id or f"citylab-{gateway}-{broker.name}",
+        client_id=broker.client_id_of(gateway),
         protocol_5=broker.protocol == "5",
         username=broker.username,
         password=password,

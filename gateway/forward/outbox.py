@@ -53,8 +53,6 @@ class Outbox:
         self.window = Window(
             connection, limit=limit, stats=stats, on_answer=self._on_answer, complete=complete
         )
-        self.held_readings = 0
-        """Read from the ring and not settled."""
         self.sent_unsettled = 0
         """Readings that went out and are not settled: the next connection sends them again."""
         self.alone_max_s: float | None = None
@@ -103,7 +101,6 @@ class Outbox:
         ``dropped`` are the readings of it that go into no parcel.
         """
         held = Held(first, last, unfinished, 0, dropped)
-        self.held_readings += last - first + 1
         if unfinished == 0:
             self._settle(held)
         return held
@@ -227,7 +224,7 @@ class Outbox:
             self._stats.acknowledged_messages += 1
             self._stats.last_acknowledged_ns = self._now_ns()
             self._refusals.accepted(parcel)
-            self._finish(parcel)
+            self._finish(parcel, is_accepted=True)
             if gate is not None and (parcel.holds_readings or gate is self.system):
                 gate.pause.reset()
                 gate.careful = False
@@ -320,9 +317,11 @@ class Outbox:
             epoch=epoch,
         )
 
-    def _finish(self, parcel: Parcel, reason: DropReason | None = None) -> None:
+    def _finish(
+        self, parcel: Parcel, reason: DropReason | None = None, *, is_accepted: bool = False
+    ) -> None:
         if parcel.on_finished is not None:
-            parcel.on_finished()
+            parcel.on_finished(is_accepted)
         held = parcel.held
         if held is not None and held.finish(parcel.count, reason or parcel.reason):
             self._settle(held)
@@ -331,7 +330,6 @@ class Outbox:
         self._reader.settle(
             held.first, held.last, acknowledged=held.acknowledged, dropped=held.dropped
         )
-        self.held_readings -= held.last - held.first + 1
         self.sent_unsettled -= held.sent
         self._refusals.settled_to(self._reader.cursor)
 

@@ -47,9 +47,7 @@ class Packer:
             return
         context = self._context()
         for message in self._format.encode(batch, selected, self._series, context, history=history):
-            parcel_bytes = len(message.payload) + len(message.topic.encode())
-            overhead = len(self._properties(batch, message)) + PACKET_OVERHEAD_BYTES
-            if parcel_bytes + overhead <= self._packet_limit_bytes:
+            if self._fits(batch, message):
                 yield message
             elif message.count > 1:
                 middle = message.count // 2
@@ -87,6 +85,13 @@ class Packer:
             qos=self._format.qos,
             completes=True,
         )
+
+    def _fits(self, batch: Batch, message: Message) -> bool:
+        if math.isinf(self._packet_limit_bytes):
+            return True
+        parcel_bytes = len(message.payload) + len(message.topic.encode())
+        overhead = len(self._properties(batch, message)) + PACKET_OVERHEAD_BYTES
+        return parcel_bytes + overhead <= self._packet_limit_bytes
 
     def _sensors(self, batch: Batch, positions: Sequence[int]) -> list[str]:
         return sorted({self._series(batch.series[i]).key.sensor for i in positions})

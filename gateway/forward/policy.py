@@ -9,7 +9,7 @@ from gateway.buffer import Batch
 from gateway.config.model import SelectSection, rounded, terms
 from gateway.forward.formats.base import FormatContext, SensorFacts, SeriesLookup
 from gateway.quantities import registry
-from gateway.reading import Series
+from gateway.reading import PrivacyClass, Series
 
 __all__ = ["Policy", "allows", "coarse", "may_know"]
 
@@ -37,9 +37,9 @@ def allows(select: SelectSection, series: Series, sensors: Sensors = NOBODY) -> 
     )
 
 
-def may_know(select: SelectSection, sensor: str, facts: SensorFacts) -> bool:
-    """Say whether the broker may be told that a sensor exists."""
-    return select.admits(facts.privacy) and any(
+def may_know(select: SelectSection, sensor: str, privacy: PrivacyClass) -> bool:
+    """Say whether the broker may be told that a sensor of that class exists."""
+    return select.admits(privacy) and any(
         fnmatchcase(sensor, pattern) for pattern in select.sensors
     )
 

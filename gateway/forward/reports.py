@@ -5,20 +5,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.buffer import DropReason
-from gateway.config.model import BrokerSection
 from gateway.forward.formats.base import FormatContext, TimeText
 
 __all__ = [
-    "GAP_TOPIC",
-    "STATUS_TOPIC",
     "gap_payload",
     "offline_payload",
     "online_payload",
     "time_fix_payload",
 ]
 
-GAP_TOPIC: str = BrokerSection.model_fields["gap_topic"].default
-STATUS_TOPIC: str = BrokerSection.model_fields["status_topic"].default
 TIME_DIGITS = 3
 
 

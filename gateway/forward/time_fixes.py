@@ -120,7 +120,10 @@ class TimeFixes:
             batch.epoch, batch.boot, boot_id, batch.first, batch.last, batch.last, *[offset_ns] * 2
         )
         self._growing.add(new.source)
+        forgotten = self._ranges.forgotten
         self._ranges.add(new)
+        if self._ranges.forgotten > forgotten:
+            self._tell("too many clocks were wrong: the oldest doubtful times are never mended")
         self._something.set()
         async with self._writing:
             if not any(one.covers(new) for one in self._written):
@@ -141,11 +144,14 @@ class TimeFixes:
             if known is not None:
                 yield TimeFix(one, known)
 
-    def forget(self, fix: TimeFix) -> None:
-        """Forget what the city knows now."""
+    def forget(self, fix: TimeFix, *, is_told: bool) -> None:
+        """Forget what the city knows now, or what its broker will not hear."""
         sent = fix.sent
         text = "%s: times mended: readings %d to %d of boot %d by %.3f s"
-        log.info(text, self._reader.name, sent.first, sent.last, sent.boot, fix.correction_s)
+        if not is_told:
+            text = "%s: the broker refuses the time-fix of readings %d to %d of boot %d by %.3f s"
+        level = logging.INFO if is_told else logging.WARNING
+        log.log(level, text, self._reader.name, sent.first, sent.last, sent.boot, fix.correction_s)
         self._ranges.remove(sent)
         if not self._ranges:
             self._something.clear()
@@ -226,7 +232,7 @@ async def send_time_fixes(  # noqa: PLR0913 - who sends what to whom
         await fixes.wait()
         has_sent = False
         for fix in fixes.due():
-            answered = asyncio.Event()
+            answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
             parcel = Parcel(
                 topic=topic,
                 payload=_payload(fix, context(), wall_ns()),
@@ -234,12 +240,12 @@ async def send_time_fixes(  # noqa: PLR0913 - who sends what to whom
                 epoch=fix.sent.epoch,
                 first=fix.sent.first,
                 last=fix.sent.reserved,
-                on_finished=answered.set,
+                on_finished=answered.set_result,
             )
             await outbox.post(parcel, outbox.system)
-            await answered.wait()
-            fixes.forget(fix)
-            stats.time_fixed_readings += fix.sent.last - fix.sent.first + 1
+            if await answered:
+                stats.time_fixed_readings += fix.sent.last - fix.sent.first + 1
+            fixes.forget(fix, is_told=answered.result())
             has_sent = True
         if has_sent:
             await fixes.save()

@@ -70,7 +70,7 @@ class Parcel:
     is_status: bool = False
     is_history: bool = False
     """Readings that piled up before the connection."""
-    on_finished: Callable[[], None] | None = None
+    on_finished: Callable[[bool], None] | None = None
     """Called when the broker took it, or when it is given up."""
     refusals: int = 0
     is_proven: bool = False

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from gateway.observe.flush_watch import FlushWatch
 from gateway.observe.loop_lag import LoopLag
-from gateway.reading import FaultKind, Series
+from gateway.reading import FaultKind, PrivacyClass, Series
 
 __all__ = [
     "DROP_REASONS",
@@ -171,7 +171,7 @@ class SensorFigures(Protocol):
     @property
     def domain(self) -> str: ...
     @property
-    def privacy(self) -> str: ...
+    def privacy(self) -> PrivacyClass: ...
     @property
     def interval_s(self) -> float: ...
     @property

@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.filters import Chain, Environment, Passed, build_chain
-from tests.filters.twin import FOLDER, ROOT, compile_hot
+from tests.compiling import CannotCompile, compile_into
+from tests.filters.twin import FOLDER, ROOT
 
 __all__ = ["main"]
 
@@ -148,11 +149,12 @@ def both(arguments: argparse.Namespace) -> tuple[dict[str, float], dict[str, flo
         for root in (plain, fast):
             shutil.copytree(FOLDER.parent, root / "gateway", ignore=shutil.ignore_patterns("*.so"))
         interpreted = _in_process(plain, arguments)
-        problem = compile_hot(Path(name, "build"))
-        if problem:
+        try:
+            library = compile_into(Path(name, "build"))
+        except CannotCompile:
             print("filters cannot be compiled here: needs cython, a C compiler and Python.h")
             return interpreted, None
-        for module in Path(name, "build", "lib").rglob("filters/*.so"):
+        for module in library.rglob("filters/*.so"):
             shutil.copy(module, fast / "gateway" / "filters")
         return interpreted, _in_process(fast, arguments)
 

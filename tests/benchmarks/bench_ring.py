@@ -31,6 +31,7 @@ from tests.benchmarks.ring_engines import (
     columns,
 )
 from tests.compiled.twin import INSTALLED, load_twin
+from tests.compiling import compile_into
 
 COLUMNS = 1024
 """Readings in one batch that is appended."""
@@ -68,7 +69,8 @@ def best_ns(work: Callable[[], object], per: int, rounds: int) -> float:
 
 def ring_modes(folder: Path) -> list[ModuleType]:
     """Return the ring interpreted and compiled, in this order."""
-    return sorted((INSTALLED, load_twin(folder)), key=lambda ring: bool(ring.COMPILED))
+    twin = load_twin(lambda: compile_into(folder))
+    return sorted((INSTALLED, twin), key=lambda ring: bool(ring.COMPILED))
 
 
 # -- memory -------------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ async def test_what_the_old_name_had_to_mend_goes_with_the_link(tmp_path: Path) 
     new = fixes(reader, tmp_path, "new", "old")
     assert len(await due(new)) == 1
     for fix in new.due():
-        new.forget(fix)
+        new.forget(fix, is_told=True)
     await new.save()
     assert await asyncio.to_thread(os.listdir, tmp_path) == []
     assert await due(fixes(reader, tmp_path, "new", "old")) == []

@@ -5,6 +5,7 @@ What the box measures is the true time, so every reading itself says whether its
 
 import asyncio
 import errno
+import logging
 import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -399,6 +400,33 @@ async def test_without_a_topic_nobody_is_told_and_nothing_is_kept(
         await box.all_acknowledged()
         await settle()
         assert not await asyncio.to_thread(box.file.exists)
+    assert city.fixes() == []
+
+
+async def test_a_fix_that_the_broker_refuses_is_not_taken_for_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its access rules know the data and not the fix; the link says so, once, and goes on."""
+    rules = tmp_path / "rules"
+    rules.write_text("topic readwrite #\ntopic deny city/+/+/time-fix\n", encoding="utf-8")
+    clock, city = BoxClock(1, shown_ns=HOUR_BEHIND_NS), City()
+    mosquitto = Mosquitto(tmp_path / "broker", lines=[f"acl_file {rules}"])
+    with caplog.at_level(logging.INFO):
+        async with (
+            mosquitto,
+            city.on(mosquitto.port),
+            Box(tmp_path, clock, mosquitto.port) as box,
+        ):
+            box.measure(10)
+            await city.has(10)
+            await box.all_acknowledged()
+            clock.sync()
+            box.tick()
+            await eventually(lambda: "refuses the time-fix of readings 0 to 9" in caplog.text)
+            box.measure(10)
+            await city.has(20)
+            assert box.link.stats.time_fixed_readings == 0
+    assert "times mended" not in caplog.text
     assert city.fixes() == []
 
 

@@ -22,6 +22,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def twin(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+def twin(request: pytest.FixtureRequest) -> ModuleType:
     """Return the ring in the mode that is not installed."""
-    return load_twin(tmp_path_factory.mktemp("twin"))
+    return load_twin(lambda: request.getfixturevalue("compiled_modules"))

@@ -5,9 +5,8 @@ here, from the same source, as an install does it; if it is compiled, the twin i
 """
 
 import importlib.util
-import os
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -25,9 +24,11 @@ USERS = ("gateway.", "tests.")
 """Modules in which the names of the ring are replaced."""
 
 
-def load_twin(folder: Path) -> ModuleType:
-    """Return the ring in the other mode; skips without a compiler, but not in CI."""
-    path = SOURCE if installed.COMPILED else _compile(folder)
+def load_twin(library: Callable[[], Path]) -> ModuleType:
+    """Return the ring in the other mode; ``library`` is asked for if that is the compiled one."""
+    path = SOURCE
+    if not installed.COMPILED:
+        (path,) = library().rglob("ring.*.so")
     spec = importlib.util.spec_from_file_location(NAME, path)
     assert spec is not None
     assert spec.loader is not None
@@ -35,24 +36,6 @@ def load_twin(folder: Path) -> ModuleType:
     spec.loader.exec_module(module)
     assert bool(module.COMPILED) != bool(installed.COMPILED)
     return module
-
-
-def _compile(folder: Path) -> Path:
-    places = ["--build-lib", str(folder / "lib"), "--build-temp", str(folder / "temp")]
-    built = subprocess.run(
-        [sys.executable, "setup.py", "--quiet", "build_ext", *places],
-        cwd=ROOT,
-        env={**os.environ, "CITYLAB_GATEWAY_CYTHON": "require"},
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    if built.returncode:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"the ring cannot be compiled, and CI may skip nothing:\n{built.stderr}")
-        pytest.skip("the ring cannot be compiled here: needs cython, a C compiler and Python.h")
-    (path,) = (folder / "lib").rglob("ring.*.so")
-    return path
 
 
 def swap(patch: pytest.MonkeyPatch, old: ModuleType, new: ModuleType) -> None:

@@ -38,8 +38,8 @@ CASES: list[tuple[str, Any]] = [
 
 
 @pytest.fixture(scope="module")
-def twins(tmp_path_factory: pytest.TempPathFactory) -> Twins:
-    return load_twins(tmp_path_factory.mktemp("filters"))
+def twins(compiled_modules: Path) -> Twins:
+    return load_twins(compiled_modules)
 
 
 def walk(seed: int, count: int = 3000) -> list[Passed]:

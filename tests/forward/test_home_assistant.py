@@ -25,7 +25,11 @@ FACTS = SensorFacts(
     driver="sds011", title="Nova SDS011", domain="air", interval_s=1.0, privacy="P0"
 )
 HOME = dataclasses.replace(
-    CONTEXT, topic=HomeAssistant.topic, sensors={"air-roof": FACTS}, version="0.1.0"
+    CONTEXT,
+    topic=HomeAssistant.topic,
+    sensors={"air-roof": FACTS},
+    version="0.1.0",
+    status_topic="city/aarhus/dokk1-03/status",
 )
 ID = re.compile(r"[a-zA-Z0-9_-]+")
 AGGREGATIONS: list[Aggregation] = list(get_args(Aggregation))
@@ -332,12 +336,17 @@ def test_home_assistants_birth_begins_everything_again() -> None:
 
 
 def test_options_change_topics() -> None:
-    options = {"discovery_prefix": "ha/lab", "birth_topic": "", "status_topic": ""}
+    options = {"discovery_prefix": "ha/lab", "birth_topic": ""}
     encoder = HomeAssistant(HomeAssistantOptions.model_validate(options))
     assert encoder.session(HOME, 1, OFFSET_NS) is None
     config, _ = encoder.announce("air-roof", [PM25], HOME, OFFSET_NS)
     assert config.topic == "ha/lab/device/aarhus_dokk1-03_air-roof/config"
-    assert len(json.loads(config.payload)["availability"]) == 1
+
+
+def test_without_a_status_topic_only_the_sensor_itself_says_whether_it_is_there() -> None:
+    nowhere = dataclasses.replace(HOME, status_topic="")
+    config, said = HomeAssistant().announce("air-roof", [PM25], nowhere, OFFSET_NS)
+    assert json.loads(config.payload)["availability"] == [{"topic": said.topic}]
 
 
 @pytest.mark.parametrize(
@@ -347,7 +356,7 @@ def test_options_change_topics() -> None:
         {"discovery_prefix": "home/#"},
         {"discovery_prefix": "home/{tenant}"},
         {"birth_topic": "+/status"},
-        {"status_topic": "city/{sensor}/status"},
+        {"status_topic": "city/x/status"},
         {"colour": "red"},
     ],
 )

@@ -39,7 +39,12 @@ FACTS = SensorFacts(
     privacy="P0",
     quantities=("air.pm25", "air.pm10"),
 )
-PLACED = dataclasses.replace(CONTEXT, sensors={"air-roof": FACTS}, version="0.1.0")
+PLACED = dataclasses.replace(
+    CONTEXT,
+    sensors={"air-roof": FACTS},
+    version="0.1.0",
+    status_topic="city/aarhus/dokk1-03/status",
+)
 
 Row = tuple[str, Aggregation, str, float, int]
 TWO: list[Row] = [

@@ -8,7 +8,7 @@ from typing import Any
 from gateway.clock import Clock
 from gateway.observe import FlushWatch, LinkView, LoopLag, Reloads, View
 from gateway.observe.view import DropReason
-from gateway.reading import FaultKind, Series, SeriesKey
+from gateway.reading import FaultKind, PrivacyClass, Series, SeriesKey
 
 SECOND = 1_000_000_000
 HOUR = 3600 * SECOND
@@ -78,7 +78,7 @@ class Live:
 class Sensor:
     driver: str = "sds011"
     domain: str = "air"
-    privacy: str = "P0"
+    privacy: PrivacyClass = "P0"
     interval_s: float = 1.0
     readings: int = 3600
     faults: dict[FaultKind, int] = field(default_factory=dict)

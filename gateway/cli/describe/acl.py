@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from gateway.cli.describe.channels import channels
-from gateway.cli.describe.leaving import Leaving, client_id
+from gateway.cli.describe.leaving import Leaving
 
 __all__ = ["mosquitto_acl"]
 
@@ -22,7 +22,7 @@ def _broker(leaving: Leaving) -> Iterator[str]:
     elif broker.tls.cert_file:
         yield "# Write the common name of the client certificate behind user; mosquitto.conf needs"
         yield "# use_identity_as_username true."
-        yield f"user {client_id(broker, leaving.context)}"
+        yield f"user {broker.client_id_of(leaving.context.gateway)}"
     else:
         yield "# No username and no certificate: this is for everybody who connects without."
     for topic in found.by_topic:

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.cli.describe.channels import Channels, Sample, channels
-from gateway.cli.describe.leaving import Leaving, client_id
+from gateway.cli.describe.leaving import Leaving
 from gateway.cli.describe.payload_schema import example_and_schema
 from gateway.config.model import BrokerSection, Configuration
 
@@ -89,7 +89,7 @@ def _server(leaving: Leaving, found: Channels) -> dict[str, Any]:
 
 def _connection(leaving: Leaving, found: Channels) -> dict[str, Any]:
     binding: dict[str, Any] = {
-        "clientId": client_id(leaving.broker, leaving.context),
+        "clientId": leaving.broker.client_id_of(leaving.context.gateway),
         "cleanSession": True,
         "keepAlive": round(leaving.broker.keepalive),
         "bindingVersion": MQTT_BINDING,

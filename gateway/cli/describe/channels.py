@@ -62,9 +62,8 @@ def channels(leaving: Leaving) -> Channels:
     will = session.will if session is not None else None
     if will is None:
         samples += _status(leaving)
-        topic = leaving.broker.status_topic
-        if topic:
-            will = Message(render_topic(topic, context), offline_payload(context, "lost"))
+        if context.status_topic:
+            will = Message(context.status_topic, offline_payload(context, "lost"))
             will.retain, will.content_type = True, "application/json"
     else:
         samples.append(Sample("will", will, 1))
@@ -163,12 +162,12 @@ def _endings(leaving: Leaving, session: Session | None) -> Iterator[Sample]:
 
 
 def _status(leaving: Leaving) -> Iterator[Sample]:
-    if leaving.broker.status_topic:
-        context = leaving.context
+    context = leaving.context
+    if context.status_topic:
         yield Sample(
             "status",
             Message(
-                topic=render_topic(leaving.broker.status_topic, context),
+                topic=context.status_topic,
                 payload=online_payload(context, EXAMPLE_WALL_NS, {"version": context.version}),
                 content_type="application/json",
                 retain=True,

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from gateway.assembly import format_context
 from gateway.cli.describe.series import Possible, possible_series
@@ -17,14 +16,14 @@ from gateway.config.model import (
 )
 from gateway.errors import ConfigError
 from gateway.forward import Format, FormatContext, SensorFacts, load_format
-from gateway.forward.policy import allows, coarse
+from gateway.forward.link import context_for
+from gateway.forward.policy import allows, may_know
 from gateway.reading import PrivacyClass, Series, SeriesKey
 
 __all__ = [
     "Leaving",
     "Outgoing",
     "Withheld",
-    "client_id",
     "leaving",
     "sensor_limit_s",
 ]
@@ -97,8 +96,7 @@ def _leaving(
     possible: dict[str, list[Possible]],
 ) -> Leaving:
     encoder = load_format(broker.format, broker.options)
-    template = broker.topic or encoder.topic_template()
-    context = coarse(dataclasses.replace(context, topic=template), broker.select)
+    context = context_for(broker, encoder, context)
     first_id = 1
     sensors = []
     for sensor in configuration.sensor:
@@ -118,13 +116,9 @@ def _outgoing(
 ) -> Outgoing:
     """Split the series of one sensor; those that leave are numbered from ``first_id``."""
     series = [each.series for each in possible]
-    admitted = broker.select.admits(facts.privacy)
-    gone = [
-        each for each in series if admitted and allows(broker.select, each, {sensor.name: facts})
-    ]
+    gone = [each for each in series if allows(broker.select, each, {sensor.name: facts})]
     kept = dict.fromkeys(each.key.quantity for each in series if each not in gone)
     numbered = (dataclasses.replace(each, id=at) for at, each in enumerate(gone, first_id))
-    fits = any(fnmatchcase(sensor.name, pattern) for pattern in broker.select.sensors)
     return Outgoing(
         sensor,
         facts,
@@ -132,13 +126,8 @@ def _outgoing(
         tuple(numbered),
         tuple(Withheld(name, withheld(broker, sensor.name, facts.privacy, name)) for name in kept),
         {each.series.key: each.source for each in possible},
-        known=fits and admitted,
+        known=may_know(broker.select, sensor.name, facts.privacy),
     )
-
-
-def client_id(broker: BrokerSection, context: FormatContext) -> str:
-    """Return the name under which the gateway connects."""
-    return broker.client_id or f"citylab-{context.gateway}-{broker.name}"
 
 
 def sensor_limit_s(

@@ -281,6 +281,10 @@ class BrokerSection(Section):
         parts = urlsplit(self.url)
         return parts.port or BROKER_SCHEMES[parts.scheme]
 
+    def client_id_of(self, gateway: str) -> str:
+        """Return the name under which the gateway of that id connects."""
+        return self.client_id or f"citylab-{gateway}-{self.name}"
+
     @property
     def websocket_path(self) -> str | None:
         """Return the path for MQTT over WebSocket, None where it is spoken directly."""

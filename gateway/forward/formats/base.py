@@ -96,6 +96,8 @@ class FormatContext:
     sensors: Mapping[str, SensorFacts] = field(default_factory=dict)
     version: str = ""
     """Of this software."""
+    status_topic: str = ""
+    """Where the gateway's own state stands on this broker; empty: nowhere."""
 
     def location_of(self, sensor: str) -> Position | None:
         """Return where a sensor is, or None where nobody said."""

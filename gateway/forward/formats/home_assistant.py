@@ -60,11 +60,6 @@ class HomeAssistantOptions(BaseModel):
         description="Where Home Assistant says `online` after a start; everything is announced "
         "again then. Empty: nothing is subscribed.",
     )
-    status_topic: OptionalTopic = Field(
-        default="city/{tenant}/{gateway}/status",
-        description="The broker's status_topic: while the gateway is offline, its sensors are "
-        "unavailable. Empty where the broker has none.",
-    )
 
 
 class _Listening(Session):
@@ -203,9 +198,9 @@ class HomeAssistant(Format):
         if context.version:
             origin["sw_version"] = context.version
         available: list[dict[str, str]] = [{"topic": _availability_topic(context, sensor)}]
-        if self._options.status_topic:
-            topic = render_topic(self._options.status_topic, context)
-            available.append({"topic": topic, "value_template": "{{ value_json.state }}"})
+        if context.status_topic:  # while the gateway is offline, its sensors are unavailable
+            value = "{{ value_json.state }}"
+            available.append({"topic": context.status_topic, "value_template": value})
         entities = {entity.key: entity.component for entity in map(entity_of, series)}
         return {
             "device": device,
