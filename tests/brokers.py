@@ -33,6 +33,9 @@ SEARCH_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 FIXED_PORTS = range(15_000, 32_000)
 PORT_ATTEMPTS = 1000
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+"""Tests that run at the same time share no port: each worker has every n-th."""
 
 
 def free_port(host: str = LOOPBACK) -> int:
@@ -42,7 +45,7 @@ def free_port(host: str = LOOPBACK) -> int:
     port between this look and the moment at which a server wants it.
     """
     for _ in range(PORT_ATTEMPTS):
-        port = secrets.choice(FIXED_PORTS)
+        port = secrets.choice(FIXED_PORTS[WORKER::WORKERS])
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind((host, port))
             return port
@@ -74,7 +77,7 @@ class BrokerProcess:
     """
 
     make: ClassVar[str]
-    start_timeout_s: ClassVar[float] = 10.0
+    start_timeout_s: ClassVar[float] = 30.0
     """A hang, not a promise."""
 
     def __init__(self, directory: Path, *, host: str = LOOPBACK, port: int | None = None) -> None:
