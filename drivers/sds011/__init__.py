@@ -1,7 +1,7 @@
-"""Nova Fitness SDS011, SDS018 and SDS021 dust sensors.
+"""Nova Fitness SDS011, SDS018, SDS021 and SDS198 dust sensors.
 
 Written from Nova Fitness, "Laser Dust Sensor Control Protocol V1.3" (2015), and the data sheets
-of the three sensors.
+of the four sensors.
 """
 
 from collections.abc import Iterable
@@ -17,6 +17,8 @@ __all__ = ["TABLE", "Sds011", "Sds011Options"]
 
 HIGHEST = 9999
 """999.9 ug/m3 in tenths: the end of the range in the data sheets."""
+HIGHEST_TSP = 20_000
+"""20 mg/m3: the end of the range of the SDS198."""
 COMMAND_DATA_BYTES = 13
 """Data bytes of a command before the device id."""
 ANY_DEVICE = b"\xff\xff"
@@ -36,6 +38,12 @@ TABLE = FrameTable(
             ),
             # Both are zero while the fan spins up; in real air they never are.
             blank=(0, 0),
+        ),
+        # A report of an SDS198: all particles up to 100 um, which is how total suspended particles
+        # are defined (GB 3095-2012). Bytes 2 and 3 are reserved.
+        b"\xcf": Payload(
+            fields=(FrameField(offset=4, code="H", quantity="air.tsp", highest=HIGHEST_TSP),),
+            zeros=(2, 6),
         ),
         # The answer to a command.
         b"\xc5": Payload(),
@@ -58,13 +66,13 @@ class Sds011Options(BaseModel):
 
 
 class Sds011:
-    """Yields ``air.pm25`` and ``air.pm10`` in ug/m3 from the reports of the sensor."""
+    """Yields ``air.pm25`` and ``air.pm10``, or ``air.tsp``, in ug/m3 from a sensor's reports."""
 
     info: ClassVar[DriverInfo] = DriverInfo(
         name="sds011",
-        title="Nova Fitness SDS011, SDS018, SDS021 dust sensor",
+        title="Nova Fitness SDS011, SDS018, SDS021, SDS198 dust sensor",
         domain="air",
-        quantities=("air.pm25", "air.pm10"),
+        quantities=("air.pm25", "air.pm10", "air.tsp"),
         interval_s=1.0,
         warm_up_s=30.0,
         lines=(SerialLine(9600),),
