@@ -3,45 +3,18 @@
 Written from OmniPreSense OPS-UM-001 (OPS242), UM-003 (OPS243) and AN-010 (API interface).
 """
 
-from collections.abc import Iterable, Mapping
-from typing import ClassVar, Literal
+from collections.abc import Iterable
+from math import cos, radians
+from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from drivers.ops243.lines import UNIT_NAMES, LineReader, Report, parse_line
+from drivers.ops243.settings import HIGHEST_M_S, KMH_PER_M_S, Ops243Options, Settings
 from gateway.driver import DriverInfo, Outcome, Restarted, SerialLine
-from gateway.reading import Fault, Measured
+from gateway.reading import Dims, Fault, Measured
 
-__all__ = ["Ops243", "Ops243Options"]
-
-KMH_PER_M_S = 3.6
-DIRECTION_COMMANDS: Mapping[str, bytes] = {"both": b"R|", "inbound": b"R+", "outbound": b"R-"}
-SAMPLING_COMMANDS: Mapping[int, bytes] = {10: b"SX", 20: b"S2", 50: b"SL", 100: b"SC"}
-HIGHEST_M_S: Mapping[int, float] = {10: 31.1, 20: 62.2, 50: 155.4, 100: 310.8}
-"""By thousand samples a second: half of them is the highest Doppler shift, at 24.125 GHz."""
-
-
-class Ops243Options(BaseModel):
-    """What can be set for one radar; it is sent to the radar at each opening and restart."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    report: Literal["objects", "speeds"] = Field(
-        default="objects",
-        description="objects: the radar itself decides what is one vehicle and reports its highest "
-        "speed. speeds: every raw speed that it sees, several a second.",
-    )
-    sampling_ksps: Literal[10, 20, 50, 100] = Field(
-        default=20,
-        description="Thousand samples a second; they limit the speed: 10 to 112 km/h, 20 to 224, "
-        "50 to 559, 100 to 1119. Fewer samples resolve finer.",
-    )
-    min_speed_kmh: float = Field(
-        default=0.0, ge=0, le=100, description="The radar does not report what is slower."
-    )
-    direction: Literal["both", "inbound", "outbound"] = Field(
-        default="both", description="The radar reports only traffic towards or away from it."
-    )
+__all__ = ["HIGHEST_M_S", "Ops243", "Ops243Options"]
 
 
 class Ops243:
@@ -65,10 +38,20 @@ class Ops243:
 
     def __init__(self, options: Ops243Options) -> None:
         self._options = options
+        self._settings = Settings(options)
         self._highest_kmh = HIGHEST_M_S[options.sampling_ksps] * KMH_PER_M_S
+        self._towards = cos(radians(options.angle_deg))
+        """What the radar sees of a speed along the lane."""
+        self._lane: Dims = (("lane", options.lane),) if options.lane else ()
         self._reader = LineReader()
         self._unit = ""
         self._aligned = False
+        self._recognised = 0
+
+    @property
+    def recognised(self) -> int:
+        """Return how many lines only such a radar writes; on an empty street it still answers."""
+        return self._recognised
 
     @property
     def buffered_bytes(self) -> int:
@@ -76,22 +59,9 @@ class Ops243:
         return self._reader.buffered_bytes
 
     def on_open(self) -> Iterable[bytes]:
-        """Return the radar's settings.
-
-        Metres per second is also what the radar wakes up with, so that a restart that nobody
-        noticed cannot change what a number means. Until the radar confirms it no unit is known.
-        """
+        """Return the radar's settings; until it confirms a unit none is known."""
         self._unit = ""
-        options = self._options
-        return (
-            b"OJ",
-            b"UM",
-            b"OU",
-            SAMPLING_COMMANDS[options.sampling_ksps],
-            DIRECTION_COMMANDS[options.direction],
-            b"R>%.2f\r" % (options.min_speed_kmh / KMH_PER_M_S),
-            b"ON" if options.report == "objects" else b"On",
-        )
+        return self._settings.commands()
 
     def feed(self, data: bytes) -> Iterable[Outcome]:
         """Take bytes in any chunking; return readings, faults and restarts."""
@@ -108,32 +78,47 @@ class Ops243:
         report = parse_line(line)
         if isinstance(report, Fault):
             return [report]
+        if report.source != "plain" or report.unit:  # a bare number could be anybody's
+            self._recognised += 1
         if report.source == "reset":
             self._unit = ""
             return [Restarted("the radar wrote its reset reason")]
         if report.source == "units":
             self._unit = report.unit
-        if not report.speeds:
-            return []
-        return self._speeds(report, line)
+            return self._settings.unit(report.unit, line)
+        outcomes: list[Outcome] = []
+        for name, value in report.answers:
+            outcomes += self._settings.answer(name, value, line)
+        if report.speeds:
+            outcomes += self._speeds(report, line)
+        return outcomes
 
     def _speeds(self, report: Report, line: bytes) -> list[Outcome]:
-        if report.source == "plain":
-            if not self._aligned:
-                return []  # the tail of a line looks like a slower speed
-            if self._options.report == "objects":
-                return [Fault("unknown", "plain text: the radar is not set up yet", line[:16])]
-        elif (report.source == "object") != (self._options.report == "objects"):
+        plain = report.source == "plain"
+        objects = self._options.report == "objects"
+        if plain and not self._aligned:
+            return []  # the tail of a line looks like a slower speed
+        if not plain and (report.source == "object") != objects:
             return []
         factor = UNIT_NAMES.get(report.unit or self._unit)
-        if factor is None:
-            return [Fault("unknown", "speed without a unit", line[:16])]
         outcomes: list[Outcome] = []
-        for speed in report.speeds:
-            kmh = round(abs(speed) * factor, 3)
-            if kmh > self._highest_kmh:
-                outcomes.append(Fault("range", "speed beyond the radar's range", line[:16]))
-            elif kmh:
-                direction = "inbound" if speed > 0 else "outbound"
-                outcomes.append(Measured("traffic.speed_avg", kmh, (("direction", direction),)))
+        if plain and objects:
+            outcomes.append(Fault("unknown", "plain text: the radar is not set up yet", line[:16]))
+        elif factor is None:
+            outcomes.append(Fault("unknown", "speed without a unit", line[:16]))
+        else:
+            outcomes += (self._speed(speed, factor, line) for speed in report.speeds if speed)
+        if plain or factor is None:
+            outcomes += self._settings.doubt()
+        else:
+            self._settings.trust()
         return outcomes
+
+    def _speed(self, speed: float, factor: float, line: bytes) -> Measured | Fault:
+        """Return one speed in km/h along the lane; towards the radar it is positive."""
+        kmh = abs(speed) * factor
+        if round(kmh, 3) > self._highest_kmh:
+            return Fault("range", "speed beyond the radar's range", line[:16])
+        direction = "inbound" if speed > 0 else "outbound"
+        dims = (("direction", direction), *self._lane)
+        return Measured("traffic.speed_avg", round(kmh / self._towards, 3), dims)

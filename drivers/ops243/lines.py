@@ -7,7 +7,7 @@ show; nothing is saved from a damaged one. Documents: OmniPreSense OPS-UM-001 (O
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from drivers.noise import NoiseCounter
@@ -42,22 +42,30 @@ INFORMATION = frozenset(
         "Build",
         "Clock",
         "DetectedObjectCount",
+        "IdleWaitTime",
         "MotionSignal",
         "OutputFeature",
         "PowerMode",
         "Product",
         "Q2COUNT",
+        "RequiredDirection",
+        "RequiredMaxSpeed",
         "RequiredMinSpeed",
         "Resolutions",
         "SampleSize",
         "SamplingRate",
         "Squelch",
+        "SquelchMax",
+        "SquelchMin",
         "UID",
         "Version",
         "range",
     }
 )
 """Keys of lines that are known and hold no speed: answers to commands, ranges of the -C models."""
+ANSWERS = ("SamplingRate", "RequiredMinSpeed", "RequiredMaxSpeed")
+"""Keys of numbers that tell what the radar is set to."""
+SETTING = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,5})?")
 OBJECT_KEY = "DetectedObjectVelocity"
 SPEED_KEY = "speed"
 DIRECTIONS = frozenset({"inbound", "outbound"})
@@ -72,6 +80,8 @@ class Report(NamedTuple):
     """Signed, towards the radar positive, in the unit of the line."""
     unit: str = ""
     """Name of a unit in ``UNIT_NAMES``, or empty: the unit that the radar was set to."""
+    answers: tuple[tuple[str, float], ...] = ()
+    """What the radar says that it is set to: a key of ``ANSWERS`` and its number."""
 
 
 class LineReader:
@@ -149,7 +159,7 @@ def _report(fields: Mapping[str, Any], line: bytes) -> Report | Fault:
         if key in fields:
             return _speeds(fields, key, source, line)
     if INFORMATION & fields.keys():
-        return Report("information")
+        return Report("information", answers=tuple(_answers(fields)))
     return _unknown("line", line)
 
 
@@ -167,21 +177,27 @@ def _speeds(fields: Mapping[str, Any], key: str, source: str, line: bytes) -> Re
     signed = [speed for speed in speeds if speed is not None]
     direction = fields.get("direction")
     if direction is not None:
-        if direction not in DIRECTIONS or any(
-            speed < 0 and direction == "inbound" for speed in signed
-        ):
+        known = isinstance(direction, str) and direction in DIRECTIONS
+        if not known or any(speed < 0 and direction == "inbound" for speed in signed):
             return _unknown("direction", line)
         if direction == "outbound":
             signed = [-abs(speed) for speed in signed]
     return Report(source, tuple(signed), unit)
 
 
-def _number(item: object) -> float | None:
+def _number(item: object, form: re.Pattern[str] = NUMBER) -> float | None:
     """Return a number that is written as JSON number or as text; None for anything else."""
     if isinstance(item, bool) or not isinstance(item, int | float | str):
         return None
     text = item if isinstance(item, str) else repr(item)
-    return float(text) if NUMBER.fullmatch(text) else None
+    return float(text) if form.fullmatch(text) else None
+
+
+def _answers(fields: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    for key in ANSWERS:
+        value = _number(fields.get(key), SETTING)
+        if value is not None:
+            yield key, value
 
 
 def _unknown(what: str, line: bytes) -> Fault:

@@ -20,7 +20,8 @@ SAMPLING: Mapping[bytes, tuple[int, float]] = {
     b"SL": (50_000, 0.3034),
     b"SC": (100_000, 0.6069),
 }
-COMMAND = re.compile(rb"[Rr][<>]([-0-9.]*)[\r\n]|(?![Rr][<>])[!-~]{2}")
+COMMAND = re.compile(rb"[RrM][<>]([-0-9.]*)[\r\n]|(?![RrM][<>])[!-~]{2}")
+HIGHEST = float("inf")
 VEHICLE_CHANCE = 0.3
 RESET_LINE = (
     b'{ "ResetReason": "Status from bitmask", "Power On" : true, "Supply Watchdog" : true, '
@@ -52,6 +53,8 @@ class SimulatedOps243:
         self._unit = FACTORS[b"UM"]
         self._direction = b"R|"
         self._min_speed = 0.0
+        self._max_speed = 0.0
+        self._min_magnitude = 0
         self._count = 0
 
     def power_cycle(self) -> None:
@@ -73,7 +76,7 @@ class SimulatedOps243:
         inbound = self._random.random() < 0.5
         wanted = {b"R|": True, b"R+": inbound, b"R-": not inbound}[self._direction]
         factor, _, _ = self._unit
-        if not wanted or speed * factor < self._min_speed:
+        if not wanted or not self._min_speed <= speed * factor <= (self._max_speed or HIGHEST):
             return written
         self._count += 1
         return written + self._report(speed * factor * (1 if inbound else -1))
@@ -94,7 +97,7 @@ class SimulatedOps243:
         if self._objects:
             return b'{"DetectedObjectVelocity":"%.1f"}\r\n' % speed
         named = f'"unit" : "{unit}", ' if self._with_unit else ""
-        magnitude = self._random.randrange(40, 900)
+        magnitude = max(self._random.randrange(40, 900), self._min_magnitude)
         return (
             f'{{"time" : "{self._time_s:.3f}", {named}"magnitude" : "{magnitude}", '
             f'"speed" : "{speed:.1f}"}}\r\n'
@@ -110,14 +113,30 @@ class SimulatedOps243:
             return b'{"DetectedObjectCount":%d}\r\n' % self._count
         if command == b"?R":
             return RESET_LINE
-        if command[:2] == b"R>":
-            self._min_speed = float(command[2:].strip() or b"0")
-        elif command in (b"R|", b"R+", b"R-"):
+        if command == b"R?":
+            filters = (self._min_speed, self._max_speed)
+            return b'{"RequiredMinSpeed":"%.3f", "RequiredMaxSpeed":"%.3f"}\r\n' % filters
+        if command in (b"R|", b"R+", b"R-"):
             self._direction = command
-        elif command.upper() == b"ON":
+        elif command[1:2] in (b"<", b">"):
+            self._filter(command[:2], float(command[2:].strip() or b"0"))
+        else:
+            self._switch(command)
+        return b""
+
+    def _filter(self, which: bytes, value: float) -> None:
+        if which == b"R>":
+            self._min_speed = value
+        elif which == b"R<":
+            self._max_speed = value
+        elif which == b"M>":
+            self._min_magnitude = int(value)
+
+    def _switch(self, command: bytes) -> None:
+        """Capital letters switch a form of report on, small ones off."""
+        if command.upper() == b"ON":
             self._objects = command == b"ON"
         elif command.upper() == b"OJ":
             self._json = command == b"OJ"
         elif command.upper() == b"OU":
             self._with_unit = command == b"OU"
-        return b""
