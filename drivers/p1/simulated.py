@@ -4,7 +4,7 @@ import math
 import random
 from datetime import datetime, timedelta
 
-from drivers.p1.telegram import crc16_arc
+from drivers.checks import crc16_arc
 
 __all__ = ["SimulatedP1"]
 

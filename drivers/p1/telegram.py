@@ -9,10 +9,11 @@ H1 recommendation of Energiforetagen; Finnish SK 13-1.
 import re
 from typing import NamedTuple
 
+from drivers.checks import crc16_arc
 from drivers.noise import NoiseCounter
 from gateway.reading import Fault
 
-__all__ = ["MAX_TELEGRAM_BYTES", "Telegram", "TelegramReader", "crc16_arc"]
+__all__ = ["MAX_TELEGRAM_BYTES", "Telegram", "TelegramReader"]
 
 MAX_TELEGRAM_BYTES = 4096
 """A DSMR 5 telegram with the longest text message (2,048 digits) is shorter."""
@@ -22,27 +23,6 @@ IGNORED_BETWEEN = b"\r\n\x00 "
 HEX_DIGITS = frozenset(b"0123456789abcdefABCDEF")
 LINE_ENDS = frozenset(b"\r\n")
 DIGITS = re.compile(rb"\d")
-
-
-def _crc_table() -> tuple[int, ...]:
-    table = []
-    for byte in range(256):
-        crc = byte
-        for _ in range(8):
-            crc = crc >> 1 ^ 0xA001 if crc & 1 else crc >> 1
-        table.append(crc)
-    return tuple(table)
-
-
-_TABLE = _crc_table()
-
-
-def crc16_arc(data: bytes) -> int:
-    """Return CRC-16/ARC; 0xBB3D for ``123456789``."""
-    crc = 0
-    for byte in data:
-        crc = crc >> 8 ^ _TABLE[(crc ^ byte) & 0xFF]
-    return crc
 
 
 class Telegram(NamedTuple):
@@ -116,7 +96,8 @@ class TelegramReader:
         return found
 
     def _drop(self, data: bytes, found: list[Telegram | Fault]) -> None:
-        found += self._noise.drop(data.translate(None, IGNORED_BETWEEN))
+        if data:
+            found += self._noise.drop(data.translate(None, IGNORED_BETWEEN))
 
     def _give_up(self, why: str, found: list[Telegram | Fault]) -> None:
         found += self._noise.end()
