@@ -1,49 +1,25 @@
-"""RuuviTag and RuuviTag Pro, data format 5 ("RAWv2"); formats 3, 6 and E1 come later.
+"""RuuviTag, RuuviTag Pro and Ruuvi Air: data formats 3, 5, 6 and E1.
 
-Written from Ruuvi, "Data format 5 (RAWv2)", docs.ruuvi.com. Values are big-endian.
+Written from docs.ruuvi.com, "Bluetooth Advertisements".
 """
 
-import struct
 from collections.abc import Iterable
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from drivers.ruuvi.formats import AIR, EXTENDED, FORMATS, Content, Format
 from gateway.driver import Advert, DriverInfo, Outcome
 from gateway.reading import Fault, Measured
 
-__all__ = ["COMPANY_ID", "DATA_FORMAT", "Ruuvi", "RuuviOptions"]
+__all__ = ["COMPANY_ID", "Ruuvi", "RuuviOptions"]
 
 COMPANY_ID = 0x0499
-DATA_FORMAT = 5
-LENGTH = 24
-LAYOUT = struct.Struct(">xhHH6xHxH6x")
-"""Temperature, humidity, pressure, power, measurement sequence; acceleration, movement counter
-and the tag's own address are skipped."""
-ADDRESS_BYTES = 6
-"""At the end of the payload: never yielded, nor part of a fault's sample."""
-NO_SEQUENCE = 0xFFFF
-NO_VOLTAGE = 0x7FF
-
-
-class _Value(NamedTuple):
-    """How one number of the payload becomes a reading: ``(raw + zero) / per``."""
-
-    quantity: str
-    zero: int
-    per: int
-    invalid: int
-    lowest: float
-    highest: float
-
-
-VALUES = (
-    _Value("air.temperature", 0, 200, -0x8000, -40.0, 85.0),
-    _Value("air.humidity", 0, 400, 0xFFFF, 0.0, 100.0),
-    _Value("air.pressure", 50_000, 100, 0xFFFF, 300.0, 1155.34),
-    _Value("device.voltage", 1600, 1000, NO_VOLTAGE, 1.6, 3.646),
-)
-"""Limits are those of the sensors on the tag; for pressure and voltage those of the format."""
+LOW_BYTE = 0xFF
+"""All that format 6 has of the number of a measurement."""
+OLDEST = 3
+PATIENCE = 32
+"""So many of format 6 in a row without E1 between them: E1 is not heard any more."""
 
 
 class RuuviOptions(BaseModel):
@@ -57,56 +33,89 @@ class RuuviOptions(BaseModel):
 
 
 class Ruuvi:
-    """Yields temperature, humidity, pressure and battery voltage of one tag.
+    """Yields climate and battery of one tag, climate, dust, CO2 and light of one Ruuvi Air.
 
-    A tag repeats each measurement in several advertisements, and a scanner may hear one twice:
-    the measurement sequence number tells. One instance serves one tag.
+    A device repeats each measurement in several advertisements, and a scanner may hear one twice:
+    the number of the measurement tells. One instance serves one device.
     """
 
     info: ClassVar[DriverInfo] = DriverInfo(
         name="ruuvi",
-        title="RuuviTag and RuuviTag Pro (data format 5)",
+        title="RuuviTag and RuuviTag Pro (data formats 3 and 5), Ruuvi Air (6 and E1)",
         domain="air",
-        quantities=(*(value.quantity for value in VALUES), "device.rssi"),
+        quantities=(
+            *dict.fromkeys(each.quantity for one in FORMATS.values() for each in one.values),
+            "device.rssi",
+        ),
         # Tags send each 1.285 s, but ten in a row may be missed in good conditions.
         interval_s=15.0,
-        document="Ruuvi, Data format 5 (RAWv2), docs.ruuvi.com",
+        document="docs.ruuvi.com, Bluetooth Advertisements, data formats 3, 5, 6 and E1",
     )
     Options: ClassVar[type[BaseModel]] = RuuviOptions
 
     def __init__(self, options: RuuviOptions) -> None:
         self._with_rssi = options.rssi
-        self._sequence = NO_SEQUENCE
+        self._kind = 0
+        self._number: int | None = None
+        """Format and number of the last measurement."""
+        self._patience = 0
 
     def claims(self, advert: Advert) -> bool:
-        """Tell whether this is data format 5 of Ruuvi's company id, whatever its length."""
-        return advert.manufacturer_data.get(COMPANY_ID, b"")[:1] == bytes((DATA_FORMAT,))
+        """Tell whether this is a known format of Ruuvi's company id, whatever its length."""
+        data = advert.manufacturer_data.get(COMPANY_ID, b"")
+        return len(data) > 0 and data[0] in FORMATS
 
     def decode(self, advert: Advert) -> Iterable[Outcome]:
         """Return the readings of one advertisement; nothing if its measurement is known."""
-        if not self.claims(advert):
+        data = advert.manufacturer_data.get(COMPANY_ID, b"")
+        kind = data[0] if data else 0
+        known = FORMATS.get(kind)
+        if known is None:
             return ()
-        data = advert.manufacturer_data[COMPANY_ID]
-        sample = data[: LENGTH - ADDRESS_BYTES]
-        if len(data) < LENGTH:
-            return (Fault("short", "payload too short for data format 5", sample),)
-        if len(data) > LENGTH:
-            return (Fault("unknown", "payload too long for data format 5", sample),)
-        temperature, humidity, pressure, power, sequence = LAYOUT.unpack(data)
-        if sequence == self._sequence != NO_SEQUENCE:
+        if len(data) < known.length:
+            what = f"payload too short for data format {known.name}"
+            return (Fault("short", what, data[: known.shown]),)
+        # Old firmware fills format 3 up with zeros.
+        if len(data) > known.length and (kind != OLDEST or any(data[known.length :])):
+            what = f"payload too long for data format {known.name}"
+            return (Fault("unknown", what, data[: known.shown]),)
+        content = known.read(data)
+        if not self._is_new(kind, content.number):
             return ()
-        self._sequence = sequence
-        outcomes: list[Outcome] = []
-        raws = (temperature, humidity, pressure, power >> 5)
-        for raw, value in zip(raws, VALUES, strict=True):
-            if raw == value.invalid:
-                continue
-            number = (raw + value.zero) / value.per
-            if value.lowest <= number <= value.highest:
-                outcomes.append(Measured(value.quantity, number))
-            else:
-                what = f"{value.quantity} beyond the device's range"
-                outcomes.append(Fault("range", what, sample))
+        outcomes = self._outcomes(known, content, data)
         if self._with_rssi:
             outcomes.append(Measured("device.rssi", float(advert.rssi)))
+        return outcomes
+
+    def _is_new(self, kind: int, number: int | None) -> bool:
+        """Tell whether a measurement was not heard before, in whichever format."""
+        if kind == EXTENDED:
+            self._patience = PATIENCE
+        elif kind == AIR and self._patience:
+            # It holds less than E1, which comes as well: Ruuvi says to drop it then.
+            self._patience -= 1
+            return False
+        last_kind, last = self._kind, self._number
+        self._kind, self._number = kind, number
+        if number is None or last is None:
+            return True
+        if kind == last_kind:
+            return number != last
+        if {kind, last_kind} == {AIR, EXTENDED}:
+            return bool((number ^ last) & LOW_BYTE)
+        return True
+
+    def _outcomes(self, known: Format, content: Content, data: bytes) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        flags = content.flags
+        for raw, value in zip(content.raws, known.values, strict=True):
+            quantity, zero, per, invalid, lowest, highest = value
+            if raw == invalid:
+                continue
+            number = (raw + zero) / per
+            if lowest <= number <= highest:
+                outcomes.append(Measured(quantity, number, flags=flags))
+            else:
+                what = f"{quantity} beyond the device's range"
+                outcomes.append(Fault("range", what, data[: known.shown]))
         return outcomes
