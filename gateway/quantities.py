@@ -12,12 +12,20 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal, cast
 
-__all__ = ["DIMS", "Kind", "Quantity", "registry"]
+__all__ = ["COORDINATES", "DIMS", "SUPPRESSED_COUNTS", "Kind", "Quantity", "registry"]
 
 Kind = Literal["gauge", "delta", "counter", "bool", "enum"]
 
 DIMS = ("phase", "lane", "direction", "vehicle_class", "channel", "tariff")
 """The keys that a dimension may have."""
+COORDINATES = frozenset({"site.latitude", "site.longitude"})
+"""What tells a place: in degrees, yet no directions; told as precisely as places may be told."""
+
+
+SUPPRESSED_COUNTS = frozenset(
+    ("devices.count", "devices.count_near", "devices.count_middle", "devices.count_far")
+)
+"""Whose driver hides small counts itself: all of class P2 that may leave (PRIV-05, PRIV-08)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class IntervalOptions(FilterOptions):
         """Refuse to lose a part of a sum, and a mean where there is none."""
         if flow.kind == "delta":
             return f"would lose a part of {flow.quantity}, which is added up; window has its sum"
-        if self.take == "mean" and (flow.kind != "gauge" or scale_of(flow.unit) != "plain"):
+        if self.take == "mean" and (flow.kind != "gauge" or scale_of(flow) != "plain"):
             return f"a mean of {flow.quantity} means nothing here; take the last, or use window"
         return ""
 

@@ -3,6 +3,9 @@
 from math import atan2, cos, degrees, hypot, inf, log10, nan, radians, sin
 from typing import Literal
 
+from gateway.filters.contract import Flow
+from gateway.quantities import COORDINATES
+
 __all__ = ["SMALLEST_RESULTANT", "Scale", "mean_back", "scale_of", "spread"]
 
 Scale = Literal["plain", "level", "circle"]
@@ -11,11 +14,11 @@ SMALLEST_RESULTANT = 1e-9
 """Directions whose mean vector is shorter point nowhere together: they have no mean."""
 
 
-def scale_of(unit: str) -> Scale:
-    """Return the scale of a UCUM unit: decibels are levels, degrees are directions."""
-    if unit.startswith("dB"):
+def scale_of(flow: Flow) -> Scale:
+    """Return the scale of what flows: decibels are levels, degrees are directions or a place."""
+    if flow.unit.startswith("dB"):
         return "level"
-    return "circle" if unit == "deg" else "plain"
+    return "circle" if flow.unit == "deg" and flow.quantity not in COORDINATES else "plain"
 
 
 def spread(scale: Scale, value: float) -> tuple[float, float]:

@@ -25,7 +25,7 @@ MAX_READINGS = 100
 def _refuse(flow: Flow, *, mean: bool) -> str:
     if flow.kind != "gauge":
         return f"{flow.quantity} is a {flow.kind}; smoothing would falsify it"
-    scale = scale_of(flow.unit)
+    scale = scale_of(flow)
     if scale == "circle":
         return f"{flow.quantity} is an angle, for which that means nothing; window has its mean"
     if scale == "level" and mean:

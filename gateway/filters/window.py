@@ -137,7 +137,7 @@ class Window:
         """Take the grid of wall time and the scale of the quantity."""
         self._environment = place.environment
         self._outbox = place.outbox
-        self._scale = scale_of(place.flow.unit)
+        self._scale = scale_of(place.flow)
         self._apart = self._apart or self._scale != "plain"
         self._synced = place.environment.synced()
 

@@ -35,7 +35,7 @@ MEANINGFUL: dict[Kind, tuple[Figure, ...]] = {
 
 def meaningful(flow: Flow) -> tuple[Figure, ...]:
     """Return the figures that mean something for what flows here."""
-    if scale_of(flow.unit) == "circle":
+    if scale_of(flow) == "circle":
         return ("mean", "last", "count")
     return MEANINGFUL[flow.kind]
 

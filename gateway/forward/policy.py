@@ -8,7 +8,7 @@ from types import MappingProxyType
 from gateway.buffer import Batch
 from gateway.config.model import SelectSection, rounded, terms
 from gateway.forward.formats.base import FormatContext, SensorFacts, SeriesLookup
-from gateway.quantities import registry
+from gateway.quantities import COORDINATES, SUPPRESSED_COUNTS, registry
 from gateway.reading import PrivacyClass, Series
 
 __all__ = ["Policy", "allows", "coarse", "may_know"]
@@ -16,6 +16,11 @@ __all__ = ["Policy", "allows", "coarse", "may_know"]
 NS_PER_S = 1_000_000_000
 REMEMBERED_INTERVALS = 64
 """Per series; what is read again from further back may bring out one reading more."""
+
+SMALLEST_COUNT = 3
+"""No count between zero and this leaves of class P2, whatever a driver or a filter made of it."""
+ADDED_UP = ("instant", "sum")
+"""What may be made of counts of class P2: a sum of hidden and known counts tells no more."""
 
 Sensors = Mapping[str, SensorFacts]
 NOBODY: Sensors = MappingProxyType({})
@@ -26,15 +31,21 @@ def allows(select: SelectSection, series: Series, sensors: Sensors = NOBODY) -> 
 
     Sensor and quantity must each match one of the patterns, and the broker must be open to the
     privacy class. What is attributable to somebody (P3) leaves only while its sensor is one of
-    the ``sensors`` that are configured: only there stands why it may.
+    the ``sensors`` that are configured: only there stands why it may. Where identifiers were in
+    memory (P2), only counts leave whose driver hides the small ones.
     """
     sensor = series.key.sensor
     return (
         select.admits(series.privacy)
+        and (series.privacy != "P2" or _is_suppressed_count(series))
         and (series.privacy != "P3" or sensor in sensors)
         and any(fnmatchcase(sensor, pattern) for pattern in select.sensors)
         and any(fnmatchcase(series.key.quantity, pattern) for pattern in select.quantities)
     )
+
+
+def _is_suppressed_count(series: Series) -> bool:
+    return series.key.quantity in SUPPRESSED_COUNTS and series.key.aggregation in ADDED_UP
 
 
 def may_know(select: SelectSection, sensor: str, privacy: PrivacyClass) -> bool:
@@ -70,16 +81,33 @@ class _Decisions(dict[int, bool | None]):
     def __init__(self, select: SelectSection, series: SeriesLookup) -> None:
         super().__init__()
         self.sensors = NOBODY
+        self.decimals: dict[int, int] = {}
+        """Of the series that may leave and are coordinates."""
         self._select = select
         self._series = series
 
     def __missing__(self, series_id: int) -> bool | None:
         try:
-            decision = allows(self._select, self._series(series_id), self.sensors)
+            one = self._series(series_id)
         except LookupError:
             return None  # not remembered: the catalogue may learn it
-        self[series_id] = decision
+        decision = self[series_id] = allows(self._select, one, self.sensors)
+        if decision and one.key.quantity in COORDINATES and one.key.aggregation != "count":
+            facts = self.sensors.get(one.key.sensor)
+            self.decimals[series_id] = terms(self._select, facts, one.privacy).location_decimals
         return decision
+
+
+class _Counted(dict[int, bool]):
+    """Series id -> is of class P2."""
+
+    def __init__(self, series: SeriesLookup) -> None:
+        super().__init__()
+        self._series = series
+
+    def __missing__(self, series_id: int) -> bool:
+        self[series_id] = self._series(series_id).privacy == "P2"
+        return self[series_id]
 
 
 class _Intervals(dict[int, int]):
@@ -119,6 +147,7 @@ class Policy:
         self._select = select
         self._decisions = _Decisions(select, series)
         self._intervals = _Intervals(select, series)
+        self._counted = _Counted(series)
         self._chosen: dict[int, dict[tuple[int, int], int]] = {}
         """Series id -> boot and number of the interval -> boot time of the reading that leaves."""
         self._is_thinned = False
@@ -129,6 +158,7 @@ class Policy:
         for table in (self._decisions, self._intervals):
             table.clear()
             table.sensors = sensors
+        self._decisions.decimals.clear()
         self._is_thinned = (
             self._select.interval > 0
             or self._select.admits("P3")
@@ -140,9 +170,24 @@ class Policy:
         decisions = self._decisions
         may_leave = [decisions[series_id] for series_id in batch.series]
         selected = [i for i, may in enumerate(may_leave) if may]
+        if self._select.suppressed_counts:
+            counted, values = self._counted, batch.values
+            selected = [
+                i for i in selected if not counted[batch.series[i]] or _may_be_known(values[i])
+            ]
         if self._is_thinned:
             selected = self._thinned(batch, selected)
         return selected, may_leave.count(None)
+
+    def coarsen(self, batch: Batch) -> None:
+        """Round the coordinates in a selected batch to what the broker may know (PRIV-12)."""
+        decimals = self._decisions.decimals
+        if not decimals or decimals.keys().isdisjoint(batch.series):
+            return
+        batch.values[:] = [
+            round(value, decimals[series_id]) + 0.0 if series_id in decimals else value
+            for series_id, value in zip(batch.series, batch.values, strict=True)
+        ]
 
     def _thinned(self, batch: Batch, selected: list[int]) -> list[int]:
         kept, intervals = [], self._intervals
@@ -157,3 +202,7 @@ class Policy:
                     del chosen[next(iter(chosen))]
             kept.append(position)
         return kept
+
+
+def _may_be_known(count: float) -> bool:
+    return count == 0 or (count >= SMALLEST_COUNT and count.is_integer())

@@ -123,6 +123,7 @@ class Pump:
     async def _forward(self, batch: Batch) -> None:
         history = batch.first < self._reader.boundary
         selected, unknown = self._policy.select(batch)
+        self._policy.coarsen(batch)
         if self._announcer is not None:
             await self._announcer.before(batch, selected)
         if self._fixes is not None and selected:

@@ -11,7 +11,7 @@ from functools import cache
 from math import isfinite
 from typing import Literal, NamedTuple
 
-from gateway.quantities import Quantity, registry
+from gateway.quantities import COORDINATES, Quantity, registry
 from gateway.reading import Series
 
 __all__ = ["PRIMARY", "Scale", "Units", "scale_of", "scaled"]
@@ -84,7 +84,8 @@ def _own(quantity: Quantity) -> Scale:
 def _by_ucum() -> Mapping[str, Scale]:
     found: dict[str, set[Scale]] = {}
     for quantity in registry().values():
-        found.setdefault(quantity.ucum, set()).add(_own(quantity))
+        if quantity.name not in COORDINATES:  # an angle is no place
+            found.setdefault(quantity.ucum, set()).add(_own(quantity))
     return {ucum: scales.pop() for ucum, scales in found.items() if len(scales) == 1}
 
 
