@@ -1,114 +1,89 @@
-"""All that this project asks of bleak and of BlueZ; imported only when there is something to scan.
+"""All that this project asks of bleak's scanner; imported only when there is something to scan.
 
-Two connections to the system bus: bleak's own, which scans, and a small one that tells at once
-when the scan has silently died (bus gone, bluetoothd restarted, adapter switched off). bleak
-notices the first and says nothing; for the others there is no sign but silence.
+bleak's connection to the bus is the one that scans: BlueZ knows a discovery by the connection
+that began it, and only there can it be ended.
 """
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Literal
 
-from bleak import BleakScanner
 from bleak.args.bluez import BlueZScannerArgs, OrPattern
 from bleak.assigned_numbers import AdvertisementDataType
-from bleak.backends.bluezdbus.manager import get_global_bluez_manager
+from bleak.backends.bluezdbus.defs import Device1
+from bleak.backends.bluezdbus.manager import BlueZManager, get_global_bluez_manager
 from bleak.backends.bluezdbus.scanner import BleakScannerBlueZDBus
-from bleak.backends.device import BLEDevice
-from bleak.backends.scanner import AdvertisementData
 from bleak.exc import BleakBluetoothNotAvailableError, BleakDBusError, BleakError
-from dbus_fast import BusType, Message, MessageType
-from dbus_fast.aio import MessageBus
-from dbus_fast.errors import DBusFastError
+from dbus_fast import Message
 
-from gateway.driver import Advert
 from gateway.errors import PortError
-from gateway.transports.ending import Ending
+from gateway.transports.bluez_bus import (
+    ADAPTER,
+    ERRORS,
+    Adapter,
+    AdapterAbsent,
+    BlueZ,
+    error_text,
+)
 
-__all__ = ["PassiveRefused", "keep_libraries_discreet", "open_scan", "watch_bluez"]
+__all__ = ["Hear", "PassiveRefused", "ScanMode", "open_scan", "present_adapters"]
 
 ScanMode = Literal["active", "passive"]
+Hear = Callable[[str, Mapping[str, Any]], None]
+"""Called for each signal about a device with its path and all its properties; must not wait."""
 
-ERRORS = (BleakError, DBusFastError, OSError, EOFError)
-"""What bleak and dbus-fast raise when BlueZ or the bus says no or is gone."""
 STOP_TIMEOUT_S = 5.0
 """A BlueZ that does not answer must not hold up the next attempt."""
 START_TIMEOUT_S = 30.0
+IN_PROGRESS = "org.bluez.Error.InProgress"
+BUSY_TRIES = 3
+BUSY_WAIT_S = 1.0
+"""An adapter that is busy with something else is asked again so often, after so long."""
 FLAG_VALUES = (0x02, 0x04, 0x05, 0x06, 0x1A)
 """BlueZ listens passively only for patterns. Nearly every beacon sends the AD structure Flags, and
 these are the values in use; what sends none is heard by the active scan alone."""
-ADAPTER = "org.bluez.Adapter1"
-OWNER_RULE = (
-    "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',"
-    "member='NameOwnerChanged',arg0='org.bluez'"
-)
-ADAPTER_RULE = (
-    "type='signal',sender='org.bluez',interface='org.freedesktop.DBus.Properties',"
-    f"member='PropertiesChanged',path_namespace='/org/bluez',arg0='{ADAPTER}'"
-)
-PRIVATE_LOGGERS = ("bleak", "dbus_fast")
-"""Libraries that write whole messages, with addresses, to their debug log."""
 
 
 class PassiveRefused(PortError):
     """BlueZ is there and does not listen passively."""
 
 
-class _ForgetfulBackend(BleakScannerBlueZDBus):
-    """bleak's scanner without its list of every device that it has ever heard."""
+class _DirectBackend(BleakScannerBlueZDBus):
+    """bleak's scanner without its list of every device that it has ever heard.
 
-    def create_or_update_device(
-        self, key: str, address: str, name: str | None, details: Any, adv: AdvertisementData
-    ) -> BLEDevice:
-        del key, adv
-        return BLEDevice(address, name, details)
+    It hands over what it gets as it is: to dress up each stranger's advertisement, only to look
+    at its address, would be most of the work.
+    """
+
+    def __init__(self, hear: Hear, mode: ScanMode, arguments: BlueZScannerArgs) -> None:
+        super().__init__(None, None, mode, bluez=arguments)
+        self.hear: Hear = hear
+
+    def _handle_advertising_data(self, path: str, props: Device1) -> None:
+        self.hear(path, props)
 
 
 @contextlib.asynccontextmanager
-async def open_scan(
-    mode: ScanMode,
-    adapter: str,
-    *,
-    wanted: Callable[[str], bool],
-    accept: Callable[[Advert], None],
-    ending: Ending,
-) -> AsyncIterator[None]:
-    """Scan as long as the context lasts.
+async def open_scan(mode: ScanMode, adapter: str, hear: Hear) -> AsyncIterator[None]:
+    """Scan with an adapter (hci0) as long as the context lasts.
 
-    ``wanted`` is asked with every address that is heard, ``accept`` gets the advertisement if it
-    said yes. What they raise settles ``ending``. PortError if scanning cannot start,
-    PassiveRefused if only the mode is the reason.
+    PortError if scanning cannot start, PassiveRefused if only the mode is the reason.
     """
-    keep_libraries_discreet()
-    listening = True
-
-    def on_advert(device: BLEDevice, data: AdvertisementData) -> None:
-        if not listening:
-            return
-        with ending:
-            address = device.address.upper()
-            if wanted(address):
-                accept(_advert(address, data))
-
-    scanner = BleakScanner(
-        on_advert, scanning_mode=mode, bluez=_arguments(mode, adapter), backend=_ForgetfulBackend
-    )
+    scanner = _DirectBackend(hear, mode, _arguments(mode, adapter))
     try:
-        async with asyncio.timeout(START_TIMEOUT_S):
-            await scanner.start()
+        await _start_in_time(scanner, adapter)
     except BleakBluetoothNotAvailableError as error:
-        raise PortError(adapter or "bluetooth", _text(error)) from error
+        raise PortError(adapter, error_text(error)) from error
     except BleakError as error:
         refused = PassiveRefused if mode == "passive" else PortError
-        raise refused(adapter or "bluetooth", _text(error)) from error
+        raise refused(adapter, error_text(error)) from error
     except ERRORS as error:
-        raise PortError(adapter or "bluetooth", _text(error)) from error
+        raise PortError(adapter, error_text(error)) from error
     try:
         yield
     finally:
-        listening = False
+        scanner.hear = _nobody
         with contextlib.suppress(*ERRORS):
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 # Replaces a dead bus, if it can, before stop() would write to it: dbus-fast would
@@ -117,71 +92,70 @@ async def open_scan(
                 await scanner.stop()
 
 
-@contextlib.asynccontextmanager
-async def watch_bluez(ending: Ending) -> AsyncIterator[None]:
-    """Settle ``ending`` with ``bus``, ``bluez`` or ``power`` when that is lost.
+def _nobody(path: str, props: Mapping[str, Any]) -> None:
+    """Hear nothing any more."""
 
-    PortError if the system bus cannot be reached.
+
+async def _start_in_time(scanner: _DirectBackend, adapter: str) -> None:
+    """Start, or leave nothing begun that nobody would stop."""
+    try:
+        async with asyncio.timeout(START_TIMEOUT_S):
+            await _start(scanner, adapter)
+    except (asyncio.CancelledError, TimeoutError):
+        with contextlib.suppress(*ERRORS):
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await _stop_left_over(await get_global_bluez_manager(), adapter)
+        raise
+
+
+async def _start(scanner: _DirectBackend, adapter: str) -> None:
+    """Start; a discovery of our own that was left over is stopped first, a busy adapter awaited."""
+    for left in reversed(range(BUSY_TRIES)):
+        try:
+            await scanner.start()
+        except BleakDBusError as error:
+            if error.dbus_error != IN_PROGRESS or not left:
+                raise
+        else:
+            return
+        if not await _stop_left_over(await get_global_bluez_manager(), adapter):
+            await asyncio.sleep(BUSY_WAIT_S)
+
+
+async def _stop_left_over(manager: BlueZManager, adapter: str) -> bool:
+    """Stop what this client may have begun and lost sight of; tell whether there was anything.
+
+    BlueZ allows a client one discovery an adapter. If a stop was never answered, ours still runs.
+    """
+    bus = manager._bus  # noqa: SLF001 - only the connection that began it can stop it
+    if bus is None or not bus.connected:
+        return False
+    message = Message(
+        destination="org.bluez",
+        path=f"/org/bluez/{adapter}",
+        interface=ADAPTER,
+        member="StopDiscovery",
+    )
+    return (await bus.call(message)).error_name is None
+
+
+async def present_adapters(bluez: BlueZ) -> list[Adapter]:
+    """Return the adapters, and let bleak forget what BlueZ no longer knows.
+
+    A BlueZ that crashed takes leave of no device, and bleak would keep all of them for ever
+    (PRIV-01). AdapterAbsent if BlueZ cannot be reached.
     """
     try:
         async with asyncio.timeout(START_TIMEOUT_S):
-            bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+            manager = await get_global_bluez_manager()
     except ERRORS as error:
-        raise PortError("system bus", _text(error)) from error
-    watcher = asyncio.create_task(_until_bus_is_lost(bus, ending), name="bluetooth bus watch")
-    try:
-        await _subscribe(bus, ending)
-        yield
-    finally:
-        watcher.cancel()
-        bus.disconnect()
-        await asyncio.wait((watcher,))
-
-
-async def _subscribe(bus: MessageBus, ending: Ending) -> None:
-    bus.add_message_handler(lambda message: _on_signal(message, ending))
-    try:
-        async with asyncio.timeout(START_TIMEOUT_S):
-            for rule in (OWNER_RULE, ADAPTER_RULE):
-                await bus.call(_add_match(rule))
-    except ERRORS as error:
-        raise PortError("system bus", _text(error)) from error
-
-
-def _add_match(rule: str) -> Message:
-    return Message(
-        destination="org.freedesktop.DBus",
-        path="/org/freedesktop/DBus",
-        interface="org.freedesktop.DBus",
-        member="AddMatch",
-        signature="s",
-        body=[rule],
-    )
-
-
-async def _until_bus_is_lost(bus: MessageBus, ending: Ending) -> None:
-    with contextlib.suppress(*ERRORS):
-        await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
-    ending.settle("bus")
-
-
-def _on_signal(message: Message, ending: Ending) -> None:
-    if message.message_type is not MessageType.SIGNAL:
-        return
-    if message.member == "NameOwnerChanged" and message.body[0] == "org.bluez":
-        ending.settle("bluez")
-    elif message.member == "PropertiesChanged" and message.body[0] == ADAPTER:
-        powered = message.body[1].get("Powered")
-        if powered is not None and powered.value is False:
-            ending.settle("power")
-
-
-def keep_libraries_discreet() -> None:
-    """Keep advertisements of strangers out of the debug log, whatever level is configured."""
-    for name in PRIVATE_LOGGERS:
-        logger = logging.getLogger(name)
-        if logger.getEffectiveLevel() < logging.INFO:
-            logger.setLevel(logging.INFO)
+        raise AdapterAbsent("bluetooth", error_text(error)) from error
+    before = set(manager._properties)  # noqa: SLF001 - there is no other way to it
+    adapters, existing = await bluez.look()
+    for path in before.difference(existing):  # what came since then is not in ``before``
+        manager._properties.pop(path, None)  # noqa: SLF001
+        manager._adapters.discard(path)  # noqa: SLF001
+    return adapters
 
 
 def _arguments(mode: ScanMode, adapter: str) -> BlueZScannerArgs:
@@ -195,25 +169,5 @@ def _arguments(mode: ScanMode, adapter: str) -> BlueZScannerArgs:
     else:
         # Without it BlueZ reports a repeated advertisement once: events and liveness would be lost.
         arguments = {"filters": {"DuplicateData": True}}
-    if adapter:
-        arguments["adapter"] = adapter
+    arguments["adapter"] = adapter
     return arguments
-
-
-def _advert(address: str, data: AdvertisementData) -> Advert:
-    return Advert(
-        address=address,
-        rssi=data.rssi,
-        name=data.local_name or "",
-        manufacturer_data=data.manufacturer_data,
-        service_data=data.service_data,
-        service_uuids=tuple(data.service_uuids),
-    )
-
-
-def _text(error: BaseException) -> str:
-    if isinstance(error, BleakDBusError):
-        return error.dbus_error
-    if isinstance(error, BleakBluetoothNotAvailableError):
-        return str(error.args[0])
-    return str(error) or type(error).__name__

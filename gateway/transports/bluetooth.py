@@ -1,50 +1,38 @@
-"""The one Bluetooth scanner that serves all beacons."""
+"""The one Bluetooth scanner that serves all beacons, with one adapter or several."""
 
 import asyncio
-import logging
-from typing import TYPE_CHECKING, Literal
+import contextlib
+from collections.abc import Collection, Iterator, Sequence
 
-from gateway.backoff import Backoff
 from gateway.clock import Clock
-from gateway.driver import Advert
-from gateway.errors import PortError
+from gateway.driver import Crowd
+from gateway.transports.adapter_scan import AdapterScan, Listener
 from gateway.transports.advert_entry import AdvertEntry, Beacons
-from gateway.transports.ending import Ending
+from gateway.transports.advert_hop import AdvertHop
+from gateway.transports.crowd import CrowdWindows
 from gateway.transports.sink import Sink
-from gateway.transports.stats import ScannerStats
-
-if TYPE_CHECKING:
-    from gateway.transports.bleak_scan import ScanMode
+from gateway.transports.stats import AdapterStats, ScannerStats
+from gateway.transports.whereabouts import Found, Whereabouts
 
 __all__ = ["BluetoothScanner"]
 
-FIRST_WAIT_S = 0.5
-MAX_WAIT_S = 30.0
-"""First and longest limit of the wait between two attempts to scan."""
-REPORT_AFTER = 3
-"""So many silent scans in a row are reported as an error: a person has to look at the adapter."""
-MAX_REPORTED = 16
-"""Different problems that are logged between two advertisements."""
-PROBLEMS = {
-    "silence": "no advertisement at all; the scan is started again",
-    "unheard": "not every sensor is heard passively; scanning actively from now on",
-    "bus": "the system bus is gone; the scan is started again",
-    "bluez": "BlueZ stopped or restarted; the scan is started again",
-    "power": "the adapter was switched off; the scan is started again",
-}
-
-LOGGER = logging.getLogger("citylab_gateway.transports")
+DEFAULT = "default"
+"""What the adapter is called that nobody has chosen."""
+MODES = ("auto", "active", "passive")
 
 
 class BluetoothScanner:
     """Listens for advertisements and gives those of configured devices to their drivers.
 
-    ``mode`` auto listens passively, which sends nothing, as long as BlueZ can do so and every
-    configured device is heard that way within ``silence_timeout_s``; from then on it scans
-    actively. Any advertisement at all shows that the radio works; without one for
-    ``silence_timeout_s`` the scan is started again. Nothing is kept of other devices than the
-    configured ones; BlueZ itself, and bleak's copy of its objects in memory, forget a device soon
-    after it is gone.
+    ``adapters`` are names (hci0) or the adapters' own addresses; without any the first usable one
+    is taken. Each scans for itself. ``mode`` auto listens passively, which sends nothing, as long
+    as BlueZ can do so and every configured device is heard within ``silence_timeout_s``; an
+    adapter where that fails scans actively from then on. Nothing is kept of other devices than the
+    configured ones, except by ``crowd`` (sensor name and driver) while a window lasts. BlueZ
+    itself, and bleak's copy of its objects in memory, forget a device soon after it is gone.
+
+    ``connectable`` are the addresses that somebody connects to. A connection needs no scan of its
+    own (BlueZ would refuse it): ``find`` tells where this one has heard the device.
     """
 
     def __init__(  # noqa: PLR0913 - each is one part of what a scanner is
@@ -53,119 +41,76 @@ class BluetoothScanner:
         beacons: Beacons,
         sink: Sink,
         clock: Clock,
-        adapter: str,
+        adapters: Sequence[str] = (),
         mode: str,
         silence_timeout_s: float,
+        connectable: Collection[str] = frozenset(),
+        crowd: tuple[str, Crowd] | None = None,
     ) -> None:
-        if mode not in ("auto", "active", "passive"):
-            raise ValueError(f"mode must be auto, active or passive, got {mode!r}")
+        if mode not in MODES:
+            raise ValueError(f"mode must be one of {MODES}, got {mode!r}")
         self.stats = ScannerStats()
-        self._entry = AdvertEntry(beacons, sink, clock, self.stats)
-        self._adapter = adapter
-        self._auto = mode == "auto"
-        self._mode: Literal["active", "passive"] = "active" if mode == "active" else "passive"
-        self._silence_timeout_s = silence_timeout_s
-        self._backoff = Backoff(first_s=FIRST_WAIT_S, max_s=MAX_WAIT_S)
-        self._heard_at = 0.0
-        self._heard_any = False
-        self._unheard: set[str] = set()
-        """Configured addresses that this scan has not heard yet."""
-        self._silent_scans = 0
-        self._reported: set[str] = set()
+        self._hop = AdvertHop(AdvertEntry(beacons, sink, self.stats), clock, self.stats)
+        self._whereabouts = Whereabouts(connectable)
+        labels = {_label(each, number): each for number, each in enumerate(adapters or ("",), 1)}
+        self._crowd: CrowdWindows | None = None
+        if crowd is not None:
+            name, counter = crowd
+            self._crowd = CrowdWindows(
+                sensor=name, crowd=counter, sink=sink, clock=clock, adapters=labels
+            )
+            self.stats.crowd_windows = self._crowd.results
+        listener = Listener(beacons, self._hop, self._whereabouts, clock, self._crowd)
+        self._scans: dict[str, AdapterScan] = {}
+        for label, wanted in labels.items():
+            stats = self.stats.adapters[label] = AdapterStats()
+            self._scans[label] = AdapterScan(
+                wanted,
+                label=label,
+                mode=mode,
+                silence_timeout_s=silence_timeout_s,
+                listener=listener,
+                stats=stats,
+            )
 
     async def run(self) -> None:
-        """Scan until cancelled; a missing adapter, BlueZ or bus is tried again for ever."""
-        while True:
-            self._heard_any = False
-            try:
-                cause = await self._scan_until_lost()
-            except PortError as error:
-                cause = "error"
-                self._report(str(error))
-            else:
-                self._report(f"bluetooth: {PROBLEMS[cause]}")
-                self._count_silence(cause)
-            finally:
-                self.stats.open = False
-                self.stats.mode = ""
-            self.stats.restarts[cause] = self.stats.restarts.get(cause, 0) + 1
-            if self._heard_any:
-                self._backoff.reset()
-            await asyncio.sleep(self._backoff.next_s())
+        """Scan until cancelled; what ends it otherwise is a bug, in a driver as a rule."""
+        tasks = [
+            asyncio.create_task(run(), name=f"bluetooth {name}")
+            for name, run in (
+                ("decoding", self._hop.run),
+                *((("windows", self._crowd.run),) if self._crowd is not None else ()),
+                *((label, scan.run) for label, scan in self._scans.items()),
+            )
+        ]
+        try:
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in ended:
+            task.result()
 
-    async def _scan_until_lost(self) -> str:
-        """Return why scanning has to start again; PortError if it could not start."""
-        # Here, so that a gateway without Bluetooth sensors never pays for the import.
-        from gateway.transports.bleak_scan import (  # noqa: PLC0415
-            PassiveRefused,
-            watch_bluez,
-        )
+    async def find(self, address: str, timeout_s: float) -> Found:
+        """Return where a connectable device is heard best, as soon as it is heard.
 
-        ending = Ending()
-        async with watch_bluez(ending):
-            try:
-                return await self._scan(self._mode, ending)
-            except PassiveRefused as error:
-                if not self._auto:
-                    raise
-                self._report(f"{error}; trying to scan actively")
-                return await self._scan("active", ending)
+        PortError if it is not heard in time.
+        """
+        return await self._whereabouts.find(address, timeout_s)
 
-    async def _scan(self, mode: "ScanMode", ending: Ending) -> str:
-        from gateway.transports.bleak_scan import open_scan  # noqa: PLC0415 - as above
+    @contextlib.contextmanager
+    def connecting(self, found: Found) -> Iterator[None]:
+        """Hold the watchdog of that adapter back while a connection is made and used.
 
-        self._unheard = set(self._entry.addresses)
-        async with open_scan(
-            mode, self._adapter, wanted=self._wanted, accept=self._accept, ending=ending
-        ):
-            self._mode = mode
-            self.stats.open = True
-            self.stats.mode = mode
-            self.stats.starts += 1
-            LOGGER.info("bluetooth: scanning, %s", mode)
-            return await self._until_lost(ending)
+        The scan goes on; many adapters hear nothing meanwhile.
+        """
+        with self._scans[found.adapter].connecting():
+            yield
 
-    async def _until_lost(self, ending: Ending) -> str:
-        loop = asyncio.get_running_loop()
-        self._heard_at = started_at = loop.time()
-        while True:
-            on_trial = self._auto and self._mode == "passive" and bool(self._unheard)
-            silent_at = self._heard_at + self._silence_timeout_s
-            judged_at = started_at + self._silence_timeout_s
-            now = loop.time()
-            if on_trial and now >= judged_at:
-                self._mode = "active"
-                return "unheard"
-            if now >= silent_at:
-                return "silence"
-            wake_at = min(silent_at, judged_at) if on_trial else silent_at
-            cause = await ending.wait(wake_at - now)
-            if cause is not None:
-                return cause
 
-    def _wanted(self, address: str) -> bool:
-        # That the radio works is all that is kept of a stranger's advertisement.
-        self._heard_at = asyncio.get_running_loop().time()
-        if not self._heard_any:
-            self._heard_any = True
-            self._reported.clear()
-        return self._entry.knows(address)
-
-    def _accept(self, advert: Advert) -> None:
-        self._unheard.discard(advert.address)
-        self._entry.accept(advert)
-
-    def _count_silence(self, cause: str) -> None:
-        if cause != "silence" or self._heard_any:
-            self._silent_scans = 0
-            return
-        self._silent_scans += 1
-        if self._silent_scans == REPORT_AFTER:
-            LOGGER.error("bluetooth: %d scans heard nothing; check the adapter", REPORT_AFTER)
-
-    def _report(self, problem: str) -> None:
-        """Keep a problem, and log it once until something is heard again."""
-        self.stats.last_error = problem
-        if problem not in self._reported and len(self._reported) < MAX_REPORTED:
-            self._reported.add(problem)
-            LOGGER.warning("%s", problem)
+def _label(wanted: str, number: int) -> str:
+    """Return what logs and metrics call an adapter: never an address (PRIV-01)."""
+    if ":" in wanted:
+        return f"adapter-{number}"
+    return wanted or DEFAULT

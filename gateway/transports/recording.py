@@ -1,6 +1,7 @@
 """Recordings: what came in at a port, as JSON Lines, one chunk or advertisement a line.
 
-``{"t": 12.5, "sensor": "air-roof", "hex": "aac0..."}`` for bytes, and for advertisements
+``{"t": 12.5, "sensor": "air-roof", "hex": "aac0..."}`` for bytes (with ``"request": "107b..."``
+where they answer a question), and for advertisements
 ``{"t": 12.5, "address": "C4:7F:51:00:00:01", "rssi": -71, "name": "", "manufacturer_data":
 {"1177": "05..."}, "service_data": {"<uuid>": "40..."}, "service_uuids": []}``; ``t`` is seconds
 from any beginning. Pure functions; a line that does not fit raises ``RecordingError``.
@@ -40,11 +41,14 @@ class RecordedBytes(NamedTuple):
     sensor: str
     """Empty where the recording does not say."""
     data: bytes
+    request: bytes = b""
+    """What the device was asked, where it was asked."""
 
 
-def format_bytes(time_s: float, sensor: str, data: bytes) -> bytes:
+def format_bytes(time_s: float, sensor: str, data: bytes, request: bytes = b"") -> bytes:
     """Return one line, with its end."""
-    return _line({"t": round(time_s, 6), "sensor": sensor, "hex": data.hex()})
+    fields = {"t": round(time_s, 6), "sensor": sensor, "hex": data.hex()}
+    return _line(fields | ({"request": request.hex()} if request else {}))
 
 
 def format_advert(time_s: float, advert: Advert) -> bytes:
@@ -71,6 +75,7 @@ def parse_bytes(line: bytes) -> RecordedBytes:
         line_time_s(fields),
         _text(fields.get("sensor", ""), "sensor"),
         _bytes(fields.get("hex"), "hex"),
+        _bytes(fields.get("request", ""), "request"),
     )
 
 

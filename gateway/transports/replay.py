@@ -20,7 +20,7 @@ from gateway.transports.recording import (
     parse_bytes,
 )
 from gateway.transports.sink import Sink
-from gateway.transports.stats import PortStats, ScannerStats
+from gateway.transports.stats import AdapterStats, PortStats, ScannerStats
 
 __all__ = ["AdvertReplay", "ReplayTransport"]
 
@@ -63,24 +63,25 @@ class _Pace:
 class _Replay(ABC, Generic[Item]):
     """Opens a recording, waits while it is missing, and plays it; what a line means is open."""
 
-    stats: PortStats | ScannerStats
-
-    def __init__(self, path: Path | str, speed: float) -> None:
+    def __init__(
+        self, path: Path | str, speed: float, source_stats: PortStats | AdapterStats
+    ) -> None:
         if speed < 0:
             raise ValueError(f"the speed of a replay must not be negative, got {speed}")
         self.finished = asyncio.Event()
         """Set when the end of a file was played; a pipe has no end."""
         self._path = str(path)
         self._speed = speed
+        self._source_stats = source_stats
 
     async def run(self) -> None:
         """Play until cancelled; at the end of a file stay idle, so that it is played once."""
         source = await self._open()
         try:
-            self.stats.open = True
+            self._source_stats.open = True
             await self._play(source)
         finally:
-            self.stats.open = False
+            self._source_stats.open = False
             source.close()
         LOGGER.info("%s: played to its end", self._path)
         self.finished.set()
@@ -92,9 +93,9 @@ class _Replay(ABC, Generic[Item]):
             try:
                 return LineSource(self._path)
             except PortError as error:
-                if str(error) != self.stats.last_error:
+                if str(error) != self._source_stats.last_error:
                     LOGGER.warning("%s", error)
-                self.stats.last_error = str(error)
+                self._source_stats.last_error = str(error)
             await asyncio.sleep(backoff.next_s())
 
     async def _play(self, source: LineSource) -> None:
@@ -104,8 +105,8 @@ class _Replay(ABC, Generic[Item]):
                 try:
                     played = self._parse(line)
                 except RecordingError as error:
-                    self.stats.malformed_lines += 1
-                    self.stats.last_error = f"{self._path}: a line {error}"
+                    self._source_stats.malformed_lines += 1
+                    self._source_stats.last_error = f"{self._path}: a line {error}"
                     continue
                 if played is not None:
                     time_s, item = played
@@ -138,8 +139,8 @@ class ReplayTransport(_Replay[RecordedBytes]):
         clock: Clock,
         speed: float = 1.0,
     ) -> None:
-        super().__init__(path, speed)
-        self.stats: PortStats = PortStats(port=str(path))
+        self.stats = PortStats(port=str(path))
+        super().__init__(path, speed, self.stats)
         self._sensor = sensor
         self._driver = driver
         self._sink = sink
@@ -174,13 +175,15 @@ class AdvertReplay(_Replay[Advert]):
         clock: Clock,
         speed: float = 1.0,
     ) -> None:
-        super().__init__(path, speed)
-        self.stats: ScannerStats = ScannerStats(mode="replay")
-        self._entry = AdvertEntry(beacons, sink, clock, self.stats)
+        played = AdapterStats(mode="replay")
+        super().__init__(path, speed, played)
+        self.stats = ScannerStats(adapters={"replay": played})
+        self._entry = AdvertEntry(beacons, sink, self.stats)
+        self._clock = clock
 
     def _parse(self, line: bytes) -> tuple[float, Advert] | None:
         time_s, advert = parse_advert(line)
         return (time_s, advert) if self._entry.knows(advert.address) else None
 
     def _deliver(self, item: Advert) -> None:
-        self._entry.accept(item)
+        self._entry.accept(item, self._clock.now_ns())

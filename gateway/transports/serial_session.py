@@ -1,36 +1,33 @@
 """One opening of a serial port: from open to loss."""
 
 import asyncio
-import contextlib
-import errno
-import os
-import termios
 from types import TracebackType
 from typing import Self
 
 import serial
 
 from gateway.clock import Clock
-from gateway.driver import Restarted, Stream
+from gateway.driver import Recognising, Restarted, Stream, TimeTold
 from gateway.reading import Measured
 from gateway.transports.ending import Ending
+from gateway.transports.recorder import Recorder
+from gateway.transports.serial_channel import SerialChannel
 from gateway.transports.sink import Sink
 from gateway.transports.stats import PortStats
 
 __all__ = ["SerialSession"]
 
-READ_BYTES = 64 * 1024
-"""At most so much is read per wake-up; then all other ports have their turn."""
 MAX_UNSENT_BYTES = 16 * 1024
 """Settings beyond this are not kept for a device that takes none."""
 RESEND_INTERVAL_S = 5.0
 """A device that restarts all the time gets its settings at most so often."""
-VANISHED = frozenset({errno.EIO, errno.ENXIO, errno.ENODEV})
-"""What the kernel says about a port whose device is gone."""
 
 
 class SerialSession:
-    """Reads the port, sends the settings, and says when it is lost; closes the port on exit."""
+    """Reads the port, sends the settings, and says when it is lost; closes the port on exit.
+
+    Without ``settings_wanted`` the settings are only sent when the device says that it restarted.
+    """
 
     def __init__(  # noqa: PLR0913 - each is one part of what a port is
         self,
@@ -41,16 +38,19 @@ class SerialSession:
         sink: Sink,
         clock: Clock,
         stats: PortStats,
+        settings_wanted: bool = True,
+        recorder: Recorder | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sensor = sensor
-        self._serial = port
-        self._descriptor = port.fileno()
+        self._channel = SerialChannel(
+            port, clock, on_data=self._take, on_sent=lambda: None, on_lost=self._lost
+        )
+        self._channel.stats = self._stats = stats
         self._driver = driver
         self._sink = sink
-        self._clock = clock
-        self._stats = stats
-        self._unsent = bytearray()
+        self._settings_wanted = settings_wanted
+        self._recorder = recorder
         self._resend: asyncio.TimerHandle | None = None
         self._resend_from = 0.0
         """Loop time from which settings may be sent again."""
@@ -58,16 +58,19 @@ class SerialSession:
         """Settled with ``vanished`` or ``error``."""
         self.problem = ""
         """What the kernel said, if it said anything."""
-        self.opened_at = self.last_received_at = self._loop.time()
-        self.received = False
-        """Any byte came."""
+        self.opened_at = self._loop.time()
         self.valid = False
-        """A reading came: the line setting is right."""
+        """The device was understood: the line setting is right."""
+        self.asked = False
+        """It got something to answer at this opening."""
+        self._recogniser = driver if isinstance(driver, Recognising) else None
+        self._recognised = self._recogniser.recognised if self._recogniser is not None else 0
 
     def __enter__(self) -> Self:
-        self._loop.add_reader(self._descriptor, self._on_readable)
-        with self.ending:
-            self._send_settings()
+        self._channel.listen()
+        if self._settings_wanted:
+            with self.ending:
+                self.asked = self._send_settings() and self._recogniser is not None
         return self
 
     def __exit__(
@@ -78,41 +81,46 @@ class SerialSession:
     ) -> None:
         if self._resend is not None:
             self._resend.cancel()
-        self._loop.remove_reader(self._descriptor)
-        self._loop.remove_writer(self._descriptor)
-        # The kernel would wait up to 30 s in close for bytes that a dead device does not take.
-        with contextlib.suppress(OSError, termios.error):
-            self._serial.reset_output_buffer()
-        with contextlib.suppress(OSError):
-            self._serial.close()
+        self._channel.close()
 
-    def _on_readable(self) -> None:
+    @property
+    def received(self) -> bool:
+        """Tell whether any byte came."""
+        return self._channel.received
+
+    @property
+    def last_received_at(self) -> float:
+        """Return the loop time of the last byte, or of the opening."""
+        return self._channel.last_received_at
+
+    def _take(self, data: bytes, received_ns: int) -> None:
         with self.ending:
-            try:
-                data = os.read(self._descriptor, READ_BYTES)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                self._lose(error)
-                return
-            received_ns = self._clock.now_ns()
-            if not data:  # a terminal that was hung up reads as its end
-                self._end("vanished", "the device is gone")
-                return
-            self._stats.received_bytes += len(data)
-            self._stats.last_received_ns = received_ns
-            self.last_received_at = self._loop.time()
-            self.received = True
+            if self._recorder is not None:
+                self._recorder.add(self._sensor, data, received_ns)
             self._deliver(data, received_ns)
+
+    async def answers(self, timeout_s: float) -> bool:
+        """Tell whether a silent device is there, if it can be asked: it answers its settings."""
+        if self._recogniser is None:
+            return False
+        before = self._recogniser.recognised
+        with self.ending:
+            if not self._send_settings():
+                return False
+        await self.ending.wait(timeout_s)
+        return self._recogniser.recognised > before
 
     def _deliver(self, data: bytes, received_ns: int) -> None:
         outcomes = list(self._driver.feed(data))
+        if self._recogniser is not None and self._recogniser.recognised > self._recognised:
+            self._recognised = self._recogniser.recognised
+            self._understood()
         if not outcomes:
             return
         restarted = False
         for outcome in outcomes:
-            if isinstance(outcome, Measured):
-                self.valid = True
+            if isinstance(outcome, Measured | TimeTold):
+                self._understood()
             elif isinstance(outcome, Restarted):
                 self._stats.device_restarts += 1
                 restarted = True
@@ -120,47 +128,27 @@ class SerialSession:
         if restarted and self._resend is None:
             self._resend = self._loop.call_at(self._resend_from, self._on_resend)
 
+    def _understood(self) -> None:
+        self.valid = True
+        self._stats.recovery_step = 0
+
     def _on_resend(self) -> None:
         self._resend = None
         self._resend_from = self._loop.time() + RESEND_INTERVAL_S
         with self.ending:
             self._send_settings()
 
-    def _send_settings(self) -> None:
+    def _send_settings(self) -> bool:
+        """Send them; False if there are none, or if the device takes none."""
+        count = 0
         for message in self._driver.on_open():
-            if len(self._unsent) + len(message) > MAX_UNSENT_BYTES:
-                self._end("error", "the device does not take its settings")
-                return
-            self._unsent += message
-            self._send()
+            if self._channel.unsent_bytes + len(message) > MAX_UNSENT_BYTES:
+                self._channel.lose("error", "the device does not take its settings")
+                return False
+            self._channel.write(message)
+            count += 1
+        return count > 0
 
-    def _send(self) -> None:
-        """Write what the port takes now, and the rest when it takes more."""
-        try:
-            sent = os.write(self._descriptor, self._unsent) if self._unsent else 0
-        except BlockingIOError:
-            sent = 0
-        except OSError as error:
-            self._lose(error)
-            return
-        del self._unsent[:sent]
-        self._stats.sent_bytes += sent
-        if self._unsent:
-            self._loop.add_writer(self._descriptor, self._on_writable)
-        else:
-            self._loop.remove_writer(self._descriptor)
-
-    def _on_writable(self) -> None:
-        with self.ending:
-            self._send()
-
-    def _lose(self, error: OSError) -> None:
-        cause = "vanished" if error.errno in VANISHED else "error"
-        self._end(cause, os.strerror(error.errno) if error.errno else str(error))
-
-    def _end(self, cause: str, problem: str) -> None:
-        # Without this, a port that stays readable would call back until the task gets its turn.
-        self._loop.remove_reader(self._descriptor)
-        self._loop.remove_writer(self._descriptor)
+    def _lost(self, cause: str, problem: str) -> None:
         self.problem = problem
         self.ending.settle(cause)

@@ -20,7 +20,7 @@ from gateway.driver import SimulatedBeacon, SimulatedStream
 from gateway.transports.ending import Ending
 from gateway.transports.recording import format_advert
 
-__all__ = ["AdvertSimulator", "FaultPlan", "Faults", "PtySimulator"]
+__all__ = ["AdvertSimulator", "ByteNoise", "FaultPlan", "Faults", "PtySimulator"]
 
 READ_BYTES = 4096
 MAX_NOISE_BYTES = 16
@@ -42,6 +42,62 @@ class FaultPlan:
     pause: float = 0.0
     """The device is silent for ``pause_s`` before the chunk."""
     pause_s: float = 1.0
+    damaged_bytes: float = 0.0
+    """Share of all bytes, answers too, that arrive changed, not at all, or with one too many."""
+    damage_run: int = 1
+    """Damage comes in runs of so many bytes on average: interference lasts for a while."""
+
+
+class ByteNoise:
+    """Damages a share of the bytes of a line; the same seed and bytes give the same result."""
+
+    def __init__(self, seed: int, share: float, run: int = 1) -> None:
+        """``share`` is 0 (nothing ever) to below 1, ``run`` the mean length of what is damaged."""
+        if not 0.0 <= share < 1.0 or run < 1:
+            raise ValueError("noise damages a share of the bytes, and at least one at a time")
+        self.damaged = 0
+        """Bytes that did not arrive as they were sent."""
+        self._random = random.Random(seed)  # noqa: S311 - reproduces a run, guards nothing
+        self._run = run
+        self._mean_gap = run * (1.0 - share) / share if share else 0.0
+        self._clean = self._gap() if share else 0
+        """Bytes until the next damage."""
+        self._hit = 0
+        """Bytes that are still to be damaged."""
+
+    def apply(self, data: bytes) -> bytes:
+        """Return what arrives of the bytes."""
+        if not self._mean_gap:
+            return data
+        arrived = bytearray()
+        at = 0
+        while at < len(data):
+            if self._clean:
+                count = min(self._clean, len(data) - at)
+                arrived += data[at : at + count]
+                at += count
+                self._clean -= count
+                continue
+            self._hit = self._hit or self._length()
+            arrived += self._damage(data[at])
+            at += 1
+            self._hit -= 1
+            if not self._hit:
+                self._clean = self._gap()
+        return bytes(arrived)
+
+    def _damage(self, byte: int) -> bytes:
+        self.damaged += 1
+        kind = self._random.randrange(3)
+        if kind == 0:
+            return bytes((byte ^ self._random.randrange(1, 256),))
+        return b"" if kind == 1 else bytes((self._random.randrange(256), byte))
+
+    def _length(self) -> int:
+        return 1 if self._run == 1 else 1 + round(self._random.expovariate(1.0 / (self._run - 1)))
+
+    def _gap(self) -> int:
+        return max(1, round(self._random.expovariate(1.0 / self._mean_gap)))
 
 
 class Faults:
@@ -84,7 +140,9 @@ class PtySimulator:
         self.received_bytes = 0
         self._device = device
         self._link_path = link_path
-        self._faults = Faults(faults or FaultPlan())
+        plan = faults or FaultPlan()
+        self._faults = Faults(plan)
+        self.noise = ByteNoise(plan.seed, plan.damaged_bytes, plan.damage_run)
         self._terminal: tuple[int, int] | None = None
         """Our end and the host's. Ours stays open too, or it would hang up between two hosts."""
         self._ending: Ending | None = None
@@ -105,7 +163,7 @@ class PtySimulator:
             await self.unplug()
 
     async def unplug(self) -> None:
-        """Take the device away: the host's port hangs up and the link disappears."""
+        """Take the device away: the link disappears and the host's port hangs up."""
         if self._terminal is None:
             return
         ours, hosts = self._terminal
@@ -113,9 +171,12 @@ class PtySimulator:
         self.ready.clear()
         loop = asyncio.get_running_loop()
         loop.remove_reader(ours)
-        os.close(ours)
-        os.close(hosts)
-        await loop.run_in_executor(None, _remove_link, self._link_path)
+        try:
+            # First, because the number of a closed terminal soon belongs to another device.
+            await loop.run_in_executor(None, _remove_link, self._link_path)
+        finally:
+            os.close(ours)
+            os.close(hosts)
 
     async def replug(self) -> None:
         """Bring the device back at the same link, with another terminal behind it."""
@@ -145,7 +206,7 @@ class PtySimulator:
         if self._terminal is None or not data:
             return
         try:
-            self.sent_bytes += os.write(self._terminal[0], data)
+            self.sent_bytes += os.write(self._terminal[0], self.noise.apply(data))
         except BlockingIOError:
             return
 

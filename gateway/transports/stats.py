@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-__all__ = ["PortStats", "ScannerStats"]
+__all__ = ["AdapterStats", "PortStats", "ScannerStats"]
 
 
 @dataclass(slots=True)
@@ -15,6 +15,11 @@ class PortStats:
     open_failures: int = 0
     reopens: dict[str, int] = field(default_factory=dict)
     """By cause: vanished, silence, error, line (no reading with this line setting)."""
+    recoveries: dict[str, int] = field(default_factory=dict)
+    """By step of the ladder (recovery.py): reopen, resend, usb_reset, usb_reset_skipped, report;
+    and moved, when the device was found at another port."""
+    recovery_step: int = 0
+    """How far up the ladder it is: 0 while readings come, 4 when a person is needed."""
     received_bytes: int = 0
     sent_bytes: int = 0
     last_received_ns: int | None = None
@@ -29,21 +34,45 @@ class PortStats:
 
 
 @dataclass(slots=True)
-class ScannerStats:
-    """The Bluetooth scanner; devices that are not configured leave no trace, not even a count."""
+class AdapterStats:
+    """The scan of one Bluetooth adapter, or the recording that stands for it."""
 
     open: bool = False
     starts: int = 0
     restarts: dict[str, int] = field(default_factory=dict)
-    """By cause: silence, unheard, bus, bluez, power, error."""
-    adverts_received: int = 0
-    """From configured addresses."""
-    adverts_claimed: int = 0
-    """Those that the sensor's driver recognized."""
-    last_received_ns: int | None = None
-    """CLOCK_BOOTTIME, from a configured address."""
+    """By cause: silence, unheard, bus, bluez, power, gone, error."""
+    recoveries: dict[str, int] = field(default_factory=dict)
+    """By step of the ladder (bluetooth_ladder.py): restart, power_cycle, power_cycle_skipped,
+    report."""
+    recovery_step: int = 0
+    """How far up the ladder it is: 0 while anything is heard, 3 when a person is needed."""
     last_error: str = ""
     mode: str = ""
     """What runs: active, passive or replay; empty while nothing does."""
     malformed_lines: int = 0
     """Lines of a recording that could not be used."""
+
+
+@dataclass(slots=True)
+class ScannerStats:
+    """The Bluetooth scanner; devices that are not configured leave no trace, not even a count."""
+
+    adapters: dict[str, AdapterStats] = field(default_factory=dict)
+    """By the name that the configuration gives them: hci0, default, adapter-2, replay."""
+    adverts_received: int = 0
+    """From configured addresses, as far as they came through to their driver."""
+    adverts_claimed: int = 0
+    """Those that the sensor's driver recognized."""
+    adverts_doubled: int = 0
+    """Those that another adapter had heard already; not decoded again."""
+    adverts_overflowed: int = 0
+    """Those that were dropped, undecoded, because too many waited."""
+    adverts_limited: dict[str, int] = field(default_factory=dict)
+    """By sensor: those beyond what one device may send."""
+    decode_ns: int = 0
+    """Spent on decoding, and on storing what came of it."""
+    last_received_ns: int | None = None
+    """CLOCK_BOOTTIME, from a configured address."""
+    crowd_windows: dict[str, int] = field(default_factory=dict)
+    """Ended windows of who counts whoever passes, by how much of them was heard: whole, partly,
+    deaf; empty where nobody counts."""

@@ -69,8 +69,10 @@ class Bench:
 
 @pytest.fixture
 def bench(sink: Recorder, clock: Clock, start: Start, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr("gateway.transports.bluetooth.FIRST_WAIT_S", 0.02)
-    monkeypatch.setattr("gateway.transports.bluetooth.MAX_WAIT_S", 0.1)
+    monkeypatch.setattr("gateway.transports.adapter_scan.FIRST_WAIT_S", 0.02)
+    monkeypatch.setattr("gateway.transports.adapter_scan.MAX_WAIT_S", 0.1)
+    monkeypatch.setattr("gateway.transports.bluez_bus.OFF_S", 0.02)
+    monkeypatch.setattr("gateway.transports.bleak_scan.BUSY_WAIT_S", 0.02)
     return Bench(sink, clock, TemperatureBeacon(), start)
 
 

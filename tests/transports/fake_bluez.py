@@ -1,8 +1,8 @@
 """A small BlueZ on a private bus, so that the real bleak can be tested without a radio.
 
-It knows one adapter, answers what bleak asks of it (active discovery and passive monitors), and
-reports advertisements under BlueZ's own rules: only while somebody scans, to a monitor only what
-its patterns match, and a repeated advertisement only to who asked for duplicates.
+It knows one adapter or several, answers what bleak asks of it (active discovery and passive
+monitors), and reports advertisements under BlueZ's own rules: only while somebody scans, to a
+monitor only what its patterns match, and a repeated advertisement only to who asked for duplicates.
 """
 
 import asyncio
@@ -17,7 +17,6 @@ from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 from dbus_fast.constants import BusType, MessageFlag
 
-ADAPTER_PATH = "/org/bluez/hci0"
 ADAPTER = "org.bluez.Adapter1"
 DEVICE = "org.bluez.Device1"
 MONITOR = "org.bluez.AdvertisementMonitor1"
@@ -78,14 +77,24 @@ class PrivateBus:
 
 
 class FakeBlueZ:
-    """org.bluez with one adapter. ``passive`` False answers as a BlueZ without monitors."""
+    """org.bluez with hci0, or so many adapters. ``passive`` False: a BlueZ without monitors."""
 
-    def __init__(self, *, passive: bool = True, powered: bool = True) -> None:
+    def __init__(self, *, passive: bool = True, powered: bool = True, adapters: int = 1) -> None:
         self.passive = passive
-        self.sessions: dict[str, dict[str, Any]] = {}
-        """Who discovers actively, with what filter."""
+        self.sessions: dict[tuple[str, str], dict[str, Any]] = {}
+        """Which adapter discovers actively for whom, with what filter."""
+        self.busy = 0
+        """So many times StartDiscovery is answered with InProgress, whoever asks."""
+        self.switchable = True
+        """Clients may switch adapters off and on."""
+        self.refusals_on = 0
+        """So many times an adapter does not switch on when it is told to."""
+        self.switched: list[tuple[str, bool]] = []
+        """What clients switched: adapter and whether on."""
         self.patterns: dict[tuple[str, str], list[tuple[int, int, bytes]]] = {}
         """Activated monitors by owner and path."""
+        self._monitored: dict[tuple[str, str], str] = {}
+        """The adapter of each monitor."""
         self.starts = 0
         self._registered: set[tuple[str, str]] = set()
         """Monitors that wait for their owner to export them, which clients do afterwards."""
@@ -93,15 +102,8 @@ class FakeBlueZ:
         self._signals = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._objects: dict[str, dict[str, dict[str, Variant]]] = {
-            ADAPTER_PATH: {
-                ADAPTER: {
-                    "Address": Variant("s", "00:00:5E:00:53:01"),
-                    "Name": Variant("s", "fake"),
-                    "Powered": Variant("b", powered),
-                    "Discovering": Variant("b", False),
-                    "Roles": Variant("as", ["central"]),
-                },
-            }
+            f"/org/bluez/hci{number}": _new_adapter(number, powered=powered)
+            for number in range(adapters)
         }
         self._answers: dict[str, Callable[[Message], Message]] = {
             "GetManagedObjects": self._get_managed_objects,
@@ -110,12 +112,26 @@ class FakeBlueZ:
             "StopDiscovery": self._stop_discovery,
             "RegisterMonitor": self._register_monitor,
             "UnregisterMonitor": self._unregister_monitor,
+            "Set": self._set,
         }
 
     @property
     def mode(self) -> str:
         """Return how somebody scans now: active, passive, or empty."""
         return "active" if self.sessions else "passive" if self.patterns else ""
+
+    @property
+    def scanning(self) -> set[str]:
+        """Return the names of the adapters with which somebody scans."""
+        paths = {path for path, _ in self.sessions} | {
+            self._monitored[key] for key in self.patterns
+        }
+        return {path.rpartition("/")[2] for path in paths}
+
+    @property
+    def devices(self) -> list[str]:
+        """Return the paths of the devices that BlueZ knows."""
+        return [path for path, interfaces in self._objects.items() if DEVICE in interfaces]
 
     async def start(self) -> None:
         self._bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
@@ -143,24 +159,27 @@ class FakeBlueZ:
         flags: int | None = 0x06,
         manufacturer_data: Mapping[int, bytes] | None = None,
         service_data: Mapping[str, bytes] | None = None,
+        adapter: str = "hci0",
     ) -> bool:
         """Put one advertisement on the air; tell whether BlueZ reported it to anybody."""
-        data = {
-            "ManufacturerData": Variant(
-                "a{qv}",
-                {key: Variant("ay", each) for key, each in (manufacturer_data or {}).items()},
-            ),
-            "ServiceData": Variant(
-                "a{sv}", {key: Variant("ay", each) for key, each in (service_data or {}).items()}
-            ),
-        }
+        adapter = f"/org/bluez/{adapter}"
+        data: dict[str, Variant] = {}
+        if manufacturer_data:
+            values = {key: Variant("ay", each) for key, each in manufacturer_data.items()}
+            data["ManufacturerData"] = Variant("a{qv}", values)
+        if service_data:
+            contents = {key: Variant("ay", each) for key, each in service_data.items()}
+            data["ServiceData"] = Variant("a{sv}", contents)
         structures = _structures(flags, manufacturer_data or {}, service_data or {})
-        path = f"{ADAPTER_PATH}/dev_{address.replace(':', '_')}"
+        path = f"{adapter}/dev_{address.replace(':', '_')}"
         known = self._objects.get(path, {}).get(DEVICE)
-        news = known is None or any(known[key] != value for key, value in data.items())
-        duplicates = any(each.get("DuplicateData") for each in self.sessions.values())
-        active = bool(self.sessions) and (news or duplicates)
-        passive = any(_matches(each, structures) for each in self.patterns.values())
+        news = known is None or any(known.get(key) != value for key, value in data.items())
+        filters = [each for (where, _), each in self.sessions.items() if where == adapter]
+        active = bool(filters) and (news or any(each.get("DuplicateData") for each in filters))
+        passive = any(
+            self._monitored[key] == adapter and _matches(each, structures)
+            for key, each in self.patterns.items()
+        )
         if not active and not passive:
             return False
         changed = {"RSSI": Variant("n", rssi), **data}
@@ -170,22 +189,60 @@ class FakeBlueZ:
                 path, PROPERTIES, "PropertiesChanged", "sa{sv}as", [DEVICE, changed, []]
             )
             return True
-        self._objects[path] = {DEVICE: {**_new_device(address, name), **changed}}
+        self._objects[path] = {DEVICE: {**_new_device(address, name, adapter), **changed}}
         await self._signal(
             "/", OBJECTS, "InterfacesAdded", "oa{sa{sv}}", [path, self._objects[path]]
         )
         return True
 
-    async def power(self, *, on: bool) -> None:
-        """Switch the adapter; off ends all scans, as BlueZ does."""
+    async def change(self, address: str, *, adapter: str = "hci0", **changed: Variant) -> None:
+        """Tell of a change of a known device that no advertisement of ours brought."""
+        path = f"/org/bluez/{adapter}/dev_{address.replace(':', '_')}"
+        self._objects[path][DEVICE].update(changed)
+        await self._signal(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", [DEVICE, changed, []])
+
+    async def forget(self, address: str, *, adapter: str = "hci0") -> None:
+        """Forget a device that has not been heard for a while."""
+        await self._remove(f"/org/bluez/{adapter}/dev_{address.replace(':', '_')}", DEVICE)
+
+    async def power(self, *, on: bool, adapter: str = "hci0") -> None:
+        """Switch an adapter; off ends its scans, as BlueZ does."""
+        path = f"/org/bluez/{adapter}"
         if not on:
-            self.sessions.clear()
-            self.patterns.clear()
+            self._end_scans(path)
         changed = {"Powered": Variant("b", on)}
-        self._objects[ADAPTER_PATH][ADAPTER].update(changed)
+        self._objects[path][ADAPTER].update(changed)
         await self._signal(
-            ADAPTER_PATH, PROPERTIES, "PropertiesChanged", "sa{sv}as", [ADAPTER, changed, []]
+            path, PROPERTIES, "PropertiesChanged", "sa{sv}as", [ADAPTER, changed, []]
         )
+
+    async def unplug(self, adapter: str = "hci0") -> None:
+        """Pull an adapter out, with all that it has heard."""
+        gone = f"/org/bluez/{adapter}"
+        self._end_scans(gone)
+        for path in [each for each in self._objects if each.startswith(f"{gone}/")]:
+            await self._remove(path, DEVICE)
+        await self._remove(gone, ADAPTER)
+
+    async def plug(self, number: int = 0, *, address_of: int | None = None) -> None:
+        """Plug an adapter in, which gets this number; ``address_of`` 1: it is what hci1 was."""
+        path = f"/org/bluez/hci{number}"
+        self._objects[path] = _new_adapter(
+            number if address_of is None else address_of, powered=True
+        )
+        await self._signal(
+            "/", OBJECTS, "InterfacesAdded", "oa{sa{sv}}", [path, self._objects[path]]
+        )
+
+    def _end_scans(self, adapter: str) -> None:
+        self.sessions = {key: each for key, each in self.sessions.items() if key[0] != adapter}
+        self.patterns = {
+            key: each for key, each in self.patterns.items() if self._monitored[key] != adapter
+        }
+
+    async def _remove(self, path: str, interface: str) -> None:
+        del self._objects[path]
+        await self._signal("/", OBJECTS, "InterfacesRemoved", "oas", [path, [interface]])
 
     async def settled(self) -> None:
         """Return when the bus has taken all that was sent."""
@@ -246,7 +303,7 @@ class FakeBlueZ:
                 task.add_done_callback(self._tasks.discard)
 
     def _forget(self, owner: str) -> None:
-        self.sessions.pop(owner, None)
+        self.sessions = {key: each for key, each in self.sessions.items() if key[1] != owner}
         self.patterns = {key: value for key, value in self.patterns.items() if key[0] != owner}
 
     def _get_managed_objects(self, message: Message) -> Message:
@@ -258,15 +315,18 @@ class FakeBlueZ:
         return Message.new_method_return(message)
 
     def _start_discovery(self, message: Message) -> Message:
-        if not self._objects[ADAPTER_PATH][ADAPTER]["Powered"].value:
+        session = (message.path or "", message.sender or "")
+        if not self._objects[session[0]][ADAPTER]["Powered"].value:
             return Message.new_error(message, "org.bluez.Error.NotReady", "Resource Not Ready")
+        if session in self.sessions or self.busy:
+            self.busy = max(self.busy - 1, 0)
+            return Message.new_error(message, "org.bluez.Error.InProgress", "In progress")
         self.starts += 1
-        sender = message.sender or ""
-        self.sessions[sender] = self._filters.get(sender, {})
+        self.sessions[session] = self._filters.get(session[1], {})
         return Message.new_method_return(message)
 
     def _stop_discovery(self, message: Message) -> Message:
-        if self.sessions.pop(message.sender or "", None) is None:
+        if self.sessions.pop((message.path or "", message.sender or ""), None) is None:
             return Message.new_error(message, "org.bluez.Error.Failed", "No discovery started")
         return Message.new_method_return(message)
 
@@ -275,7 +335,9 @@ class FakeBlueZ:
             error = "org.freedesktop.DBus.Error.UnknownMethod"
             return Message.new_error(message, error, "Method is not implemented")
         self.starts += 1
-        self._registered.add((message.sender or "", message.body[0]))
+        monitor = (message.sender or "", message.body[0])
+        self._registered.add(monitor)
+        self._monitored[monitor] = message.path or ""
         return Message.new_method_return(message)
 
     async def _activate(self, owner: str, path: str) -> None:
@@ -291,6 +353,22 @@ class FakeBlueZ:
     def _unregister_monitor(self, message: Message) -> Message:
         if self.patterns.pop((message.sender or "", message.body[0]), None) is None:
             return Message.new_error(message, "org.bluez.Error.DoesNotExist", "Does Not Exist")
+        return Message.new_method_return(message)
+
+    def _set(self, message: Message) -> Message:
+        interface, name, value = message.body
+        assert (interface, name) == (ADAPTER, "Powered")
+        if value.value and self.refusals_on:
+            self.refusals_on -= 1
+            return Message.new_error(message, "org.bluez.Error.Failed", "no")
+        if not self.switchable:
+            return Message.new_error(message, "org.freedesktop.DBus.Error.AccessDenied", "no")
+        adapter = (message.path or "").rpartition("/")[2]
+        self.switched.append((adapter, value.value))
+        self._objects[f"/org/bluez/{adapter}"][ADAPTER]["Powered"] = value
+        task = asyncio.create_task(self.power(on=value.value, adapter=adapter))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         return Message.new_method_return(message)
 
 
@@ -318,11 +396,28 @@ def _matches(patterns: list[tuple[int, int, bytes]], structures: list[tuple[int,
     )
 
 
-def _new_device(address: str, name: str) -> dict[str, Variant]:
+def _new_adapter(number: int, *, powered: bool) -> dict[str, dict[str, Variant]]:
+    return {
+        ADAPTER: {
+            "Address": Variant("s", adapter_address(number)),
+            "Name": Variant("s", "fake"),
+            "Powered": Variant("b", powered),
+            "Discovering": Variant("b", False),
+            "Roles": Variant("as", ["central"]),
+        },
+    }
+
+
+def adapter_address(number: int) -> str:
+    """Return the own address of the adapter that came as hci<number>."""
+    return f"00:00:5E:00:53:{number + 1:02X}"
+
+
+def _new_device(address: str, name: str, adapter: str) -> dict[str, Variant]:
     device = {
         "Address": Variant("s", address),
         "AddressType": Variant("s", "random"),
-        "Adapter": Variant("o", ADAPTER_PATH),
+        "Adapter": Variant("o", adapter),
         "Alias": Variant("s", name or address.replace(":", "-")),
         "Connected": Variant("b", False),
         "Paired": Variant("b", False),

@@ -70,4 +70,4 @@ async def test_a_beacon_is_read(tmp_path: Path, start: Start) -> None:
     start(AdvertSimulator([model], tmp_path / "adverts").run)
     start(replay.run)
     await sink.until(lambda: len(sink.values("tag")) >= 40)
-    assert replay.stats.malformed_lines == 0
+    assert replay.stats.adapters["replay"].malformed_lines == 0

@@ -10,6 +10,7 @@ from gateway.driver import Advert
 from gateway.transports import AdvertReplay, ReplayTransport
 from gateway.transports.recording import (
     MAX_LINE_BYTES,
+    RecordedBytes,
     RecordingError,
     format_advert,
     format_bytes,
@@ -155,15 +156,16 @@ async def test_adverts_reach_their_beacon_and_strangers_nobody(
     caplog.set_level(0)
     replay = advert_replay_of(pipe.path, sink)
     start(replay.run)
-    await until(lambda: replay.stats.open)
+    played = replay.stats.adapters["replay"]
+    await until(lambda: played.open)
     pipe.write(format_advert(0, advert(STRANGER, 1)))
     pipe.write(format_advert(1, advert(OURS.lower(), 2150)))
     pipe.write(b'{"t":2,"address":"' + STRANGER.encode() + b'"\n')
-    await until(lambda: replay.stats.malformed_lines == 1)
+    await until(lambda: played.malformed_lines == 1)
 
     assert sink.values("square") == [21.5]
     assert replay.stats.adverts_received == replay.stats.adverts_claimed == 1
-    assert replay.stats.mode == "replay"
+    assert played.mode == "replay"
     assert STRANGER not in caplog.text + repr(replay.stats) + repr(vars(replay))
 
 
@@ -198,7 +200,10 @@ def test_what_is_written_is_what_is_read() -> None:
         OURS, -71, "square", {1177: b"\x05\x12"}, {"0000fcd2-0000": b"\x40"}, ("0000fcd2-0000",)
     )
     assert parse_advert(format_advert(12.5, everything)) == (12.5, everything)
-    assert parse_bytes(format_bytes(12.5, "roof", b"\xaa\xc0")) == (12.5, "roof", b"\xaa\xc0")
+    chunk = RecordedBytes(12.5, "roof", b"\xaa\xc0")
+    assert parse_bytes(format_bytes(*chunk)) == chunk
+    answer = RecordedBytes(12.5, "heat", b"\xe5", b"\x10\x40")
+    assert parse_bytes(format_bytes(*answer)) == answer
 
 
 def test_a_negative_speed_is_refused(tmp_path: Path, sink: Recorder) -> None:

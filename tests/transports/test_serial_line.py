@@ -12,8 +12,9 @@ import serial
 from gateway.clock import Clock
 from gateway.driver import SerialLine
 from gateway.transports import SerialLineTransport
+from gateway.transports.serial_opening import open_port
 from tests.transports.conftest import Start
-from tests.transports.parts import CLOCK, Recorder, Terminal, TextDriver, until
+from tests.transports.parts import CLOCK, HANG_S, Recorder, Terminal, TextDriver, until
 
 NEVER_S = 3600.0
 SETTINGS = b"set\n"
@@ -141,7 +142,7 @@ async def test_settings_are_sent_again_after_a_restart_but_not_without_limit(
 async def test_a_restart_within_the_limit_gets_its_settings_later(
     terminal: Terminal, make: Make, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.transports.serial_session.RESEND_INTERVAL_S", 0.3)
+    monkeypatch.setattr("gateway.transports.serial_session.RESEND_INTERVAL_S", 1.0)
     transport = make()
     start(transport.run)
     await terminal.receive(len(SETTINGS))
@@ -234,7 +235,7 @@ async def test_line_settings_are_tried_in_turn_until_one_gives_readings(
     terminal: Terminal, make: Make, sink: Recorder, start: Start, quick_retries: None
 ) -> None:
     lines = [SerialLine(115200), SerialLine(9600, 7, "E"), SerialLine(256000)]
-    transport = make(lines=lines, silence_timeout_s=0.2)
+    transport = make(lines=lines, silence_timeout_s=0.5)
     start(transport.run)
 
     async def rubbish_until(line: str) -> None:
@@ -242,7 +243,7 @@ async def test_line_settings_are_tried_in_turn_until_one_gives_readings(
             await terminal.send(b"?\n")
             await asyncio.sleep(0.02)
 
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(HANG_S):
         await rubbish_until("9600 7E1")
         await rubbish_until("256000 8N1")
     await terminal.send(b"T=5\n")
@@ -306,3 +307,10 @@ async def test_problems_are_logged_once(
 def test_a_port_needs_a_line_setting(make: Make) -> None:
     with pytest.raises(ValueError, match="line setting"):
         make(lines=[])
+
+
+async def test_a_pseudo_terminal_without_parity_can_be_opened_twice(
+    tmp_path: Path, terminal: Terminal
+) -> None:
+    for _ in range(2):
+        open_port(str(tmp_path / "port"), SerialLine(2400, parity="E")).close()

@@ -15,7 +15,7 @@ from gateway.transports import (
     PtySimulator,
     SerialLineTransport,
 )
-from gateway.transports.simulator import Faults
+from gateway.transports.simulator import ByteNoise, Faults
 from tests.transports.conftest import Start
 from tests.transports.parts import (
     CLOCK,
@@ -223,7 +223,7 @@ async def test_simulated_adverts_reach_their_sensors_through_a_pipe(
     assert sink.values("one")[:5] == [0.0, 0.01, 0.02, 0.03, 0.04]
     assert sink.values("two")[:5] == [1.0, 1.01, 1.02, 1.03, 1.04]
     assert simulator.lost_lines == 0
-    assert replay.stats.malformed_lines == 0
+    assert replay.stats.adapters["replay"].malformed_lines == 0
 
 
 async def test_adverts_that_nobody_reads_are_lost_as_whole_lines(
@@ -244,4 +244,45 @@ async def test_adverts_that_nobody_reads_are_lost_as_whole_lines(
     )
     start(replay.run)
     await sink.until(lambda: len(sink.values()) > 1000)
-    assert replay.stats.malformed_lines == 0
+    assert replay.stats.adapters["replay"].malformed_lines == 0
+
+
+@pytest.mark.parametrize("run", [1, 40])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_noise_damages_the_share_that_was_asked_for(seed: int, run: int) -> None:
+    sent = bytes(100_000)
+    noise = ByteNoise(seed, 0.05, run)
+    arrived = noise.apply(sent)
+    assert 0.04 < noise.damaged / len(sent) < 0.06
+    assert arrived.count(0) >= len(sent) - noise.damaged, "what it spared is as it was"
+    changed = len(arrived) - arrived.count(0)
+    assert 0.5 < changed / noise.damaged < 0.8, "a third is changed, a third gets one too many"
+    pieces = ByteNoise(seed, 0.05, run)
+    assert b"".join(pieces.apply(sent[at : at + 7]) for at in range(0, len(sent), 7)) == arrived
+    assert ByteNoise(seed + 1, 0.05, run).apply(sent) != arrived
+
+
+def test_without_noise_everything_passes() -> None:
+    assert ByteNoise(1, 0.0).apply(b"as it was") == b"as it was"
+    for share, run in ((1.0, 1), (-0.1, 1), (0.1, 0)):
+        with pytest.raises(ValueError, match="share"):
+            ByteNoise(1, share, run)
+
+
+async def test_noise_reaches_answers_as_well(tmp_path: Path, start: Start) -> None:
+    class Answering(CountingDevice):
+        def emit(self) -> bytes:
+            return b""
+
+        def receive(self, data: bytes) -> bytes:
+            return data
+
+    plan = FaultPlan(seed=3, damaged_bytes=0.2)
+    simulator = PtySimulator(Answering(seed=0), tmp_path / "roof", faults=plan)
+    start(simulator.run)
+    await simulator.ready.wait()
+    port = os.open(tmp_path / "roof", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    os.write(port, bytes(1000))
+    await until(lambda: simulator.received_bytes == 1000)
+    os.close(port)
+    assert 100 < simulator.noise.damaged < 300
