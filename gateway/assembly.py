@@ -5,7 +5,7 @@ outside the event loop; the rest only calls constructors.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gateway import __version__
@@ -15,32 +15,53 @@ from gateway.config.model import (
     BluetoothSection,
     BrokerSection,
     Configuration,
+    RecordingSection,
     SensorSection,
 )
 from gateway.config.secrets import broker_password, driver_options, expand_tls, read_secret
-from gateway.driver import Beacon, Driver, SerialLine, Stream, driver_class
+from gateway.discretion import is_forgetful_start
+from gateway.driver import (
+    Beacon,
+    Connected,
+    Crowd,
+    Driver,
+    DriverInfo,
+    Polled,
+    Stream,
+    driver_class,
+    info_with,
+)
 from gateway.errors import ConfigError
 from gateway.forward import Format, FormatContext, SensorFacts, load_format
 from gateway.reading import PrivacyClass
 from gateway.transports import (
     AdvertReplay,
     BluetoothScanner,
+    BusDevice,
+    ConnectedDevice,
     ReplayTransport,
     SerialLineTransport,
     Sink,
 )
+from gateway.transports.recorder import Recorder, RotatedFile
 
 __all__ = [
     "Beacons",
     "Broker",
     "LineTransport",
+    "Port",
     "Prepared",
     "Scanner",
     "Sensor",
     "buffer_settings",
+    "bus_device",
+    "connected_device",
+    "driver_info",
     "format_context",
     "line_transport",
     "prepare",
+    "recorder",
+    "recording",
     "scanner",
 ]
 
@@ -48,9 +69,14 @@ SILENCE_INTERVALS = 10.0
 SILENCE_MIN_S = 10.0
 """Without a byte for ten of the device's intervals, and at least so long, the port is reopened."""
 
+RECORDINGS, RECORDING = "recordings", "raw.jsonl"
+"""Folder in the data directory, and file."""
+
 Beacons = dict[str, tuple[str, Beacon]]
 """Address -> sensor name and its driver."""
 LineTransport = SerialLineTransport | ReplayTransport
+Port = LineTransport | BusDevice
+"""What belongs to one sensor at a port; of a bus it is the sensor's share."""
 Scanner = BluetoothScanner | AdvertReplay
 
 
@@ -100,9 +126,15 @@ def _sensor(section: SensorSection) -> Sensor:
             "no such driver", key=f"sensor[{section.name}].driver", value=section.driver
         )
     driver = cls(driver_options(section, cls))
-    if not isinstance(driver, Stream | Beacon):
+    if not isinstance(driver, Stream | Beacon | Polled | Connected | Crowd):
         raise ConfigError(
             "this version has no transport for a driver of this shape",
+            key=f"sensor[{section.name}].driver",
+            value=section.driver,
+        )
+    if isinstance(driver, Crowd) and not is_forgetful_start():
+        raise ConfigError(
+            "begins with a restart of the daemon, not with a reload: memory is set up for it",
             key=f"sensor[{section.name}].driver",
             value=section.driver,
         )
@@ -154,12 +186,12 @@ def _facts(section: SensorSection) -> SensorFacts:
         raise ConfigError(
             "no such driver", key=f"sensor[{section.name}].driver", value=section.driver
         )
-    info = cls.info
+    info = info_with(cls, section.options)
     return SensorFacts(
         driver=info.name,
         title=info.title,
         domain=info.domain,
-        interval_s=info.interval_s,
+        interval_s=section.interval or info.interval_s,
         privacy=section.privacy or info.privacy,
         quantities=info.quantities,
         min_publish_interval=section.min_publish_interval,
@@ -167,8 +199,23 @@ def _facts(section: SensorSection) -> SensorFacts:
     )
 
 
-def line_transport(sensor: Sensor, sink: Sink, clock: Clock) -> LineTransport:
-    """Return the transport of a sensor that is not heard by radio."""
+def recorder(configuration: Configuration, clock: Clock) -> Recorder:
+    """Return what records the sensors that are to be recorded; nothing is opened yet."""
+    return Recorder(recording(configuration.recording, configuration.buffer.directory), clock)
+
+
+def recording(section: RecordingSection, data_directory: Path) -> RotatedFile:
+    """Return the files of the recording; nothing is opened yet."""
+    directory = Path(section.directory or data_directory / RECORDINGS)
+    return RotatedFile(
+        directory / RECORDING, size_bytes=section.size, keep=section.keep, make_directory=True
+    )
+
+
+def line_transport(
+    sensor: Sensor, sink: Sink, clock: Clock, recorder: Recorder | None = None
+) -> LineTransport:
+    """Return the transport of a sensor that is not heard by radio; ``recorder`` takes its bytes."""
     section, driver = sensor.section, sensor.driver
     if not isinstance(driver, Stream):
         raise TypeError(f"{section.name} does not talk on a line")
@@ -182,23 +229,71 @@ def line_transport(sensor: Sensor, sink: Sink, clock: Clock) -> LineTransport:
             speed=section.replay_speed,
         )
     info = driver.info
-    lines = info.lines if section.baud is None else (SerialLine(section.baud),)
     silence_s = section.silence_timeout
     return SerialLineTransport(
         sensor=section.name,
         port=section.port,
         driver=driver,
-        lines=lines,
+        lines=section.lines(info.lines),
         sink=sink,
         clock=clock,
         silence_timeout_s=max(SILENCE_MIN_S, SILENCE_INTERVALS * info.interval_s)
         if silence_s is None
         else silence_s,
+        recorder=recorder,
     )
 
 
-def scanner(section: BluetoothSection, beacons: Beacons, sink: Sink, clock: Clock) -> Scanner:
-    """Return what listens for all beacons: the radio, or a recording."""
+def bus_device(sensor: Sensor, recorder: Recorder | None = None) -> BusDevice:
+    """Return a polled sensor as the transport of its bus wants it."""
+    section, driver = sensor.section, sensor.driver
+    if not isinstance(driver, Polled):
+        raise TypeError(f"{section.name} is not asked")
+    silence_s = section.silence_timeout
+    return BusDevice(
+        sensor=section.name,
+        port=section.port,
+        driver=driver,
+        lines=section.lines(driver.info.lines),
+        interval_s=section.interval or driver.info.interval_s,
+        silence_timeout_s=SILENCE_MIN_S if silence_s is None else silence_s,
+        recorder=recorder,
+    )
+
+
+def connected_device(sensor: Sensor) -> ConnectedDevice:
+    """Return a sensor that is connected to as the one who connects wants it."""
+    section, driver = sensor.section, sensor.driver
+    if not isinstance(driver, Connected):
+        raise TypeError(f"{section.name} is not connected to")
+    return ConnectedDevice(
+        sensor=section.name,
+        address=section.address,
+        driver=driver,
+        interval_s=section.interval or driver.info.interval_s,
+    )
+
+
+def driver_info(sensor: Sensor) -> DriverInfo:
+    """Return what the driver declares, with the interval that the sensor is really asked at."""
+    info = info_with(type(sensor.driver), sensor.section.options)
+    interval_s = sensor.section.interval
+    return info if interval_s is None else replace(info, interval_s=interval_s)
+
+
+def scanner(  # noqa: PLR0913, PLR0917 - each is one part of what a scanner is
+    section: BluetoothSection,
+    beacons: Beacons,
+    sink: Sink,
+    clock: Clock,
+    connectable: Collection[str] = (),
+    crowd: tuple[str, Crowd] | None = None,
+) -> Scanner:
+    """Return what listens for all beacons: the radio, or a recording.
+
+    ``connectable`` are the addresses that somebody connects to, ``crowd`` is the sensor that counts
+    whoever passes, which no recording holds.
+    """
     if section.replay:
         return AdvertReplay(
             path=Path(section.replay),
@@ -211,7 +306,9 @@ def scanner(section: BluetoothSection, beacons: Beacons, sink: Sink, clock: Cloc
         beacons=beacons,
         sink=sink,
         clock=clock,
-        adapter=section.adapter,
+        adapters=section.adapters,
         mode=section.mode,
         silence_timeout_s=section.silence_timeout,
+        connectable=connectable,
+        crowd=crowd,
     )

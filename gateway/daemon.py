@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 from gateway import __version__
-from gateway.assembly import Prepared, buffer_settings, format_context, prepare
+from gateway.assembly import Prepared, buffer_settings, format_context, prepare, recorder
 from gateway.buffer import Buffer
 from gateway.buffer.ring import COMPILED
 from gateway.clock import Clock, Step
+from gateway.clock_checks import ClockChecks
 from gateway.config.diff import Changes, diff
 from gateway.config.load import load
 from gateway.config.model import BrokerSection, Configuration, HttpSection
@@ -46,7 +47,16 @@ from gateway.observe import (
     status_document,
     systemd_sockets,
 )
-from gateway.station import LINK, SCANNER, SENSOR, LinkSide, SensorSide
+from gateway.station import (
+    BUS,
+    CONNECTOR,
+    LINK,
+    RECORDING,
+    SCANNER,
+    SENSOR,
+    LinkSide,
+    SensorSide,
+)
 from gateway.supervisor import Supervisor
 from gateway.timesync import watch_clock
 
@@ -83,6 +93,7 @@ class Daemon:
         self._sockets = systemd_sockets()
         self._loop_lag = LoopLag()
         self._flush_watch = FlushWatch(self._clock.now_ns)
+        self._clock_checks = ClockChecks()
         self._reloads = Reloads()
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
@@ -123,7 +134,12 @@ class Daemon:
         LOGGER.info("stopped; everything is flushed")
 
     async def _start(self, prepared: Prepared, notifier: Notifier) -> None:
-        self._sensors = SensorSide(Intake(self._buffer), self._clock, self._tasks)
+        self._sensors = SensorSide(
+            Intake(self._buffer),
+            self._clock,
+            self._tasks,
+            recorder(self._configuration, self._clock),
+        )
         self._links = LinkSide(
             self._buffer,
             self._clock,
@@ -186,8 +202,12 @@ class Daemon:
             stop.cancel()
 
     async def _stop_all(self) -> None:
-        """Stop the sensors first, so that the links and the last flush see all that came."""
-        for prefix in (SENSOR, SCANNER, LINK):
+        """Stop the sensors first, so that the links and the last flush see all that came.
+
+        Connections end while the scan that they rest on still runs, and the recording when nothing
+        comes any more.
+        """
+        for prefix in (SENSOR, BUS, CONNECTOR, SCANNER, RECORDING, LINK):
             if prefix == LINK:  # what windows hold is to leave, too
                 self._sensors.intake.close(self._clock.now_ns())
             names = [name for name in self._tasks.names if name.startswith(prefix)]
@@ -196,7 +216,9 @@ class Daemon:
     async def _tick(self) -> None:
         """Do once a second what time alone brings about."""
         while True:
-            self._sensors.intake.tick(self._clock.now_ns())
+            now_ns = self._clock.now_ns()
+            self._sensors.intake.tick(now_ns)
+            self._clock_checks.look(self._sensors.intake.stats, now_ns, self._clock.offset_ns)
             self._flush_watch.look(self._buffer.stats.unflushed_readings)
             await asyncio.sleep(TICK_INTERVAL_S)
 
@@ -258,7 +280,7 @@ class Daemon:
 
     def view(self) -> View:
         """Return references to everything that metrics and status show."""
-        scanner = self._sensors.scanner
+        scanner, connector = self._sensors.scanner, self._sensors.connector
         section = self._configuration.buffer
         return View(
             version=__version__,
@@ -276,8 +298,11 @@ class Daemon:
                 name: LinkView(link.stats, link.reader) for name, link in self._links.links.items()
             },
             sensors=self._sensors.intake.stats,
+            told_times=self._sensors.intake.told_times,
             ports={name: transport.stats for name, transport in self._sensors.ports.items()},
             scanner=scanner.stats if scanner is not None else None,
+            recorder=self._sensors.recorder,
+            connections=connector.stats if connector is not None else None,
             task_restarts=self._tasks.restarts,
             reloads=self._reloads,
         )
@@ -301,6 +326,7 @@ class Daemon:
         """Remove the readings, and make the sensors ask for their series ids again."""
         try:
             removed = await self._buffer.purge(request.sensor)
+            await self._sensors.forget_recorded()
         except OSError as error:
             LOGGER.warning("the purge that was asked for failed: %s", error)
             return PurgeResult(request.id, 0, str(error))

@@ -12,7 +12,8 @@ from statistics import median
 from types import MappingProxyType
 from typing import Protocol
 
-from gateway.driver import DriverInfo, Outcome, Restarted
+from gateway.clock_checks import ToldTime
+from gateway.driver import DriverInfo, Outcome, Restarted, TimeTold
 from gateway.quantities import registry
 from gateway.reading import (
     Aggregation,
@@ -184,6 +185,8 @@ class SensorStats:
     """Calibrations in use now that are too old."""
     gaps_ns: deque[int] = field(default_factory=lambda: deque(maxlen=LEARNT_GAPS))
     """Between the last reads that had a reading."""
+    told_time: ToldTime | None = None
+    """Of a device that tells the time."""
 
     @property
     def learnt_interval_s(self) -> float | None:
@@ -247,6 +250,15 @@ class Intake:
     def stats(self) -> dict[str, SensorStats]:
         """Return the counts by sensor name."""
         return {name: sensor.stats for name, sensor in self._sensors.items()}
+
+    @property
+    def told_times(self) -> dict[str, ToldTime]:
+        """Return what the sensors say that tell the time, by name."""
+        return {
+            name: sensor.stats.told_time
+            for name, sensor in self._sensors.items()
+            if sensor.stats.told_time is not None
+        }
 
     def add_sensor(
         self,
@@ -464,8 +476,13 @@ class Intake:
             self._store.notify()
 
     @staticmethod
-    def _count(state: _Sensor, outcome: Fault | Restarted, received_ns: int) -> None:
+    def _count(state: _Sensor, outcome: Fault | Restarted | TimeTold, received_ns: int) -> None:
         stats = state.stats
+        if isinstance(outcome, TimeTold):
+            if stats.told_time is None:
+                stats.told_time = ToldTime()
+            stats.told_time.add(outcome.utc_ns, received_ns)
+            return
         if isinstance(outcome, Restarted):
             stats.restarts += 1
             state.warm_until_ns = received_ns + state.warm_up_ns

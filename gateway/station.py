@@ -13,39 +13,76 @@ from typing import Any
 from gateway.assembly import (
     Beacons,
     Broker,
-    LineTransport,
+    Port,
     Scanner,
     Sensor,
+    bus_device,
+    connected_device,
+    driver_info,
     line_transport,
     scanner,
 )
 from gateway.buffer import Buffer
 from gateway.clock import Clock
 from gateway.config.model import BluetoothSection, BrokerSection
-from gateway.driver import Beacon
+from gateway.driver import Beacon, Connected, Crowd, Polled
 from gateway.filters import Environment, chain_builder
 from gateway.forward import FormatContext, Link
 from gateway.intake import Intake
 from gateway.supervisor import Supervisor
+from gateway.transports import (
+    BluetoothScanner,
+    ConnectedDevice,
+    GattConnector,
+    SerialBusTransport,
+)
+from gateway.transports.recorded_beacon import RecordedBeacon
+from gateway.transports.recorder import Recorder
 
-__all__ = ["LINK", "SCANNER", "SENSOR", "LinkSide", "SensorSide"]
+__all__ = [
+    "BUS",
+    "CONNECTOR",
+    "LINK",
+    "RECORDING",
+    "SCANNER",
+    "SENSOR",
+    "LinkSide",
+    "SensorSide",
+]
 
 LOGGER = logging.getLogger("citylab_gateway.daemon")
 
-SENSOR, SCANNER, LINK = "sensor:", "bluetooth", "link:"
-"""How supervised tasks are named."""
+SENSOR, BUS, LINK = "sensor:", "bus:", "link:"
+SCANNER, CONNECTOR = "bluetooth", "bluetooth connections"
+RECORDING = "recording"
+"""How supervised tasks are named; a bus has a number, because a path may tell a serial number."""
 
 
 class SensorSide:
     """Everything to the left of the ring: transports, the scanner, and their drivers."""
 
-    def __init__(self, intake: Intake, clock: Clock, tasks: Supervisor) -> None:
+    def __init__(
+        self, intake: Intake, clock: Clock, tasks: Supervisor, recorder: Recorder | None = None
+    ) -> None:
+        """Take a ``recorder`` for the sensors that are to be recorded."""
         self.intake = intake
-        self.ports: dict[str, LineTransport] = {}
+        self.ports: dict[str, Port] = {}
         self.scanner: Scanner | None = None
+        self.connector: GattConnector | None = None
         self._clock = clock
         self._tasks = tasks
+        self._recorder = recorder
+        self._recorded: set[str] = set()
         self._beacons: Beacons = {}
+        self._connected: dict[str, ConnectedDevice] = {}
+        """Address -> the device that is connected to when its advertisements say so."""
+        self._crowd: tuple[str, Crowd] | None = None
+        """The sensor that counts whoever passes."""
+        self._scanned_crowd: Crowd | None = None
+        """Whom the scanner that runs tells of them."""
+        self._buses: dict[str, tuple[str, SerialBusTransport]] = {}
+        """Port -> name of the task, and what runs in it."""
+        self._bus_number = 0
         self._environment = Environment(clock.wall_ns, lambda: clock.synced)
 
     def add(self, sensor: Sensor) -> None:
@@ -53,35 +90,133 @@ class SensorSide:
         name = sensor.section.name
         self.intake.add_sensor(
             name,
-            sensor.driver.info,
+            driver_info(sensor),
             privacy=sensor.privacy,
             build_chain=chain_builder(sensor.section.filter, self._environment),
             stale_after_s=sensor.section.stale_after,
         )
+        recorder = self._record(sensor)
         if isinstance(sensor.driver, Beacon):
-            self._beacons[sensor.section.address] = (name, sensor.driver)
+            beacon = sensor.driver
+            if recorder is not None:
+                beacon = RecordedBeacon(name, sensor.section.address, beacon, recorder, self._clock)
+            self._beacons[sensor.section.address] = (name, beacon)
             return
-        self.ports[name] = line_transport(sensor, self.intake, self._clock)
-        self._tasks.start(f"{SENSOR}{name}", self.ports[name].run)
+        if isinstance(sensor.driver, Connected):
+            device = connected_device(sensor)
+            self._connected[device.address] = device
+            self._beacons[device.address] = (name, device)
+            return
+        if isinstance(sensor.driver, Crowd):
+            self._crowd = (name, sensor.driver)
+            return
+        if isinstance(sensor.driver, Polled):
+            self._join_bus(sensor, recorder)
+            return
+        transport = line_transport(sensor, self.intake, self._clock, recorder)
+        self.ports[name] = transport
+        self._tasks.start(f"{SENSOR}{name}", transport.run)
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """Return what records, None while no sensor is recorded."""
+        return self._recorder if self._recorded else None
+
+    async def forget_recorded(self) -> None:
+        """Delete what was recorded so far; OSError if that fails."""
+        if self._recorder is not None:
+            await self._recorder.forget()
+
+    def _record(self, sensor: Sensor) -> Recorder | None:
+        """Return what is to record a sensor, and let it run; None if it is not to be recorded."""
+        if not sensor.section.record or self._recorder is None:
+            return None
+        if not self._recorded:
+            self._tasks.start(RECORDING, self._recorder.run)
+        self._recorded.add(sensor.section.name)
+        return self._recorder
+
+    async def _record_no_more(self, name: str) -> None:
+        if self._recorded == {name}:
+            await self._tasks.stop(RECORDING)  # what waits is written
+        self._recorded.discard(name)
+
+    def _join_bus(self, sensor: Sensor, recorder: Recorder | None) -> None:
+        """Let a polled sensor be asked at its port, which others may share."""
+        section = sensor.section
+        device = bus_device(sensor, recorder)
+        if section.port in self._buses:
+            self._buses[section.port][1].add(device)
+        else:
+            bus = SerialBusTransport(port=section.port, sink=self.intake, clock=self._clock)
+            bus.add(device)
+            self._bus_number += 1
+            task = f"{BUS}{self._bus_number}"
+            self._buses[section.port] = (task, bus)
+            self._tasks.start(task, bus.run)
+        self.ports[section.name] = device
+
+    async def _leave_bus(self, name: str) -> bool:
+        """Let a sensor be asked no more; tell whether it was at a bus."""
+        for port, (task, bus) in self._buses.items():
+            if name in bus.sensors:
+                bus.remove(name)
+                if not bus.sensors:
+                    del self._buses[port]
+                    await self._tasks.stop(task)
+                return True
+        return False
 
     async def remove(self, name: str) -> None:
         """Stop one sensor; what it measured stays in the ring."""
         if name in self.ports:
-            await self._tasks.stop(f"{SENSOR}{name}")
+            if not await self._leave_bus(name):
+                await self._tasks.stop(f"{SENSOR}{name}")
             del self.ports[name]
         for address, (owner, _) in list(self._beacons.items()):
             if owner == name:
                 del self._beacons[address]
+                if self._connected.pop(address, None) is not None and self.connector is not None:
+                    self.connector.remove(name)
+        if self._crowd is not None and self._crowd[0] == name:
+            await self._stop_scanning()  # or it would go on counting for a sensor that is not there
+            self._crowd = None
+        await self._record_no_more(name)
         self.intake.remove_sensor(name)
 
-    async def scan(self, section: BluetoothSection, *, anew: bool = False) -> None:
-        """Scan if there is a beacon to be heard, and else not; ``anew``: with other settings."""
-        if self.scanner is not None and (anew or not self._beacons):
+    async def _stop_scanning(self) -> None:
+        if self.scanner is not None:
             await self._tasks.stop(SCANNER)
             self.scanner = None
-        if self.scanner is None and self._beacons:
-            self.scanner = scanner(section, self._beacons, self.intake, self._clock)
+
+    async def scan(self, section: BluetoothSection, *, anew: bool = False) -> None:
+        """Scan if there is somebody to be heard, and else not; ``anew``: with other settings."""
+        crowd = self._crowd[1] if self._crowd is not None else None
+        is_wanted = bool(self._beacons) or crowd is not None
+        if anew or not is_wanted or crowd is not self._scanned_crowd:
+            await self._stop_scanning()
+        if self.scanner is None and is_wanted:
+            self._scanned_crowd = crowd
+            self.scanner = scanner(
+                section, self._beacons, self.intake, self._clock, self._connected, self._crowd
+            )
             self._tasks.start(SCANNER, self.scanner.run)
+        await self._connect()
+
+    async def _connect(self) -> None:
+        """Connect to sensors if there are such, and a radio that hears them."""
+        radio = self.scanner if isinstance(self.scanner, BluetoothScanner) else None
+        connector = self.connector
+        if connector is not None and (connector.radio is not radio or not self._connected):
+            await self._tasks.stop(CONNECTOR)
+            self.connector = connector = None
+        if connector is None and radio is not None and self._connected:
+            self.connector = connector = GattConnector(radio, sink=self.intake, clock=self._clock)
+            self._tasks.start(CONNECTOR, connector.run)
+        if connector is not None:
+            for device in self._connected.values():
+                if device.sensor not in connector.sensors:
+                    connector.add(device)
 
 
 class LinkSide:

@@ -12,8 +12,9 @@ from gateway.config.model import (
     terms,
 )
 from gateway.config.units import duration_text, size_text
-from gateway.driver import Driver, driver_class
+from gateway.driver import Driver, driver_class, info_with
 from gateway.filters import filters_for
+from gateway.quantities import SUPPRESSED_COUNTS
 from gateway.reading import PrivacyClass
 
 __all__ = ["plan_lines", "withheld"]
@@ -63,8 +64,8 @@ def _privacy(sensor: SensorSection, driver: type[Driver] | None) -> PrivacyClass
     return sensor.privacy or (driver.info.privacy if driver is not None else "P2")
 
 
-def _quantities(driver: type[Driver] | None) -> tuple[str, ...]:
-    return driver.info.quantities if driver is not None else ()
+def _quantities(sensor: SensorSection, driver: type[Driver] | None) -> tuple[str, ...]:
+    return info_with(driver, sensor.options).quantities if driver is not None else ()
 
 
 def _sensor_lines(sensor: SensorSection, driver: type[Driver] | None) -> list[str]:
@@ -72,7 +73,7 @@ def _sensor_lines(sensor: SensorSection, driver: type[Driver] | None) -> list[st
     lines = [
         f"sensor {sensor.name}: {sensor.driver} at {source}, privacy {_privacy(sensor, driver)}"
     ]
-    for quantity in _quantities(driver):
+    for quantity in _quantities(sensor, driver):
         filters = ", ".join(filters_for(sensor.filter, quantity))
         lines.append(f"  measures {quantity}" + (f", filtered by {filters}" if filters else ""))
     if sensor.port.startswith(UNSTABLE_PORTS):
@@ -93,7 +94,7 @@ def _broker_lines(
         driver = known[sensor.name]
         privacy = _privacy(sensor, driver)
         by_reason: dict[str, list[str]] = {}
-        for quantity in _quantities(driver):
+        for quantity in _quantities(sensor, driver):
             why = withheld(broker, sensor.name, privacy, quantity)
             by_reason.setdefault(why, []).append(quantity)
         if gets := by_reason.pop("", None):
@@ -120,8 +121,10 @@ def withheld(broker: BrokerSection, name: str, privacy: PrivacyClass, quantity: 
     select = broker.select
     if not _fits(name, select.sensors):
         return "not in select.sensors"
-    if privacy == "P2":
-        return "privacy P2, which goes to nobody in this version"
+    if privacy == "P2" and quantity not in SUPPRESSED_COUNTS:
+        return "privacy P2, of which nothing leaves but counts of devices that pass"
+    if privacy == "P2" and not select.suppressed_counts:
+        return "privacy P2, and select.suppressed_counts is false"
     if not select.admits(privacy):
         return f"privacy {privacy}, and select.privacy is {select.privacy}"
     if not _fits(quantity, select.quantities):

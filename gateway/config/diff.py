@@ -7,7 +7,7 @@ from gateway.config.model import BrokerSection, Configuration, SensorSection
 
 __all__ = ["Changes", "diff"]
 
-RESTART_SECTIONS = ("gateway", "buffer", "clock")
+RESTART_SECTIONS = ("gateway", "buffer", "clock", "recording")
 """They are read once: identity, ring and clock cannot change under running links."""
 RELOAD_SECTIONS = ("http", "bluetooth", "log", "catalogue")
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from gateway.config.explain import explain, unknown_key
 from gateway.config.merge import Document
 from gateway.config.words import Loc, nearest
-from gateway.driver import Driver
+from gateway.driver import DriverInfo
 from gateway.filters import (
     ALL_QUANTITIES,
     FILTERS,
@@ -25,15 +25,18 @@ OTHERS = "; name the other quantities one by one"
 
 
 def check_filters(
-    document: Document, loc: Loc, table: Mapping[str, Any], driver: type[Driver] | None
+    document: Document, loc: Loc, table: Mapping[str, Any], info: DriverInfo | None
 ) -> None:
-    """Report what is wrong with the filter table of one sensor, which stands at ``loc``."""
-    declared = driver.info.quantities if driver is not None else tuple(registry())
+    """Report what is wrong with the filter table of one sensor, which stands at ``loc``.
+
+    ``info`` is what its driver declares, None where the driver is not known.
+    """
+    declared = info.quantities if info is not None else tuple(registry())
     good = [
         _check_shape(document, (*loc, quantity), filters, declared)
         for quantity, filters in table.items()
     ]
-    if driver is not None and all(good):
+    if info is not None and all(good):
         _check_sense(document, loc, table, declared)
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Protocol, cast
 
 from pydantic import BaseModel
 
-from gateway.driver import Driver, driver_class, driver_names
+from gateway.driver import Driver, driver_class, driver_names, is_crowd
 
 __all__ = [
     "DriverLookup",
@@ -16,6 +16,8 @@ __all__ = [
     "Installed",
     "format_class",
     "format_names",
+    "is_connected",
+    "is_polled",
     "source_of",
 ]
 
@@ -74,6 +76,17 @@ def source_of(driver: type[Driver]) -> Literal["port", "address", ""]:
 
     Empty for the shapes that no transport of this version serves.
     """
-    if hasattr(driver, "feed"):
+    if hasattr(driver, "feed") or is_polled(driver):
         return "port"
-    return "address" if hasattr(driver, "decode") else ""
+    has_address = hasattr(driver, "decode") or is_connected(driver) or is_crowd(driver)
+    return "address" if has_address else ""
+
+
+def is_connected(driver: type[Driver]) -> bool:
+    """Tell whether a driver's device has to be connected to over Bluetooth."""
+    return hasattr(driver, "due")
+
+
+def is_polled(driver: type[Driver]) -> bool:
+    """Tell whether a driver's device only answers when it is asked."""
+    return hasattr(driver, "requests")

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from gateway.config.installed import FormatClass
 from gateway.config.load import load
 from gateway.config.model import Configuration
-from gateway.driver import Advert, Driver, DriverInfo, NoOptions, Outcome, Request
+from gateway.driver import Advert, Driver, DriverInfo, NoOptions, Outcome, Request, SerialLine
 from gateway.reading import PrivacyClass
 
 FORMATS = ["json", "ngsi-ld", "tray", "view"]
@@ -21,6 +21,7 @@ def info(
     *,
     privacy: PrivacyClass = "P0",
     secrets: tuple[str, ...] = (),
+    lines: tuple[SerialLine, ...] = (),
 ) -> DriverInfo:
     return DriverInfo(
         name=name,
@@ -31,6 +32,7 @@ def info(
         document="none",
         privacy=privacy,
         secrets=secrets,
+        lines=lines,
     )
 
 
@@ -95,6 +97,23 @@ class Tag:
         return ()
 
 
+class Passers:
+    """Counts whoever passes."""
+
+    Options: ClassVar[type[BaseModel]] = NoOptions
+    info: ClassVar[DriverInfo] = info("footfall", ("devices.count",), privacy="P2")
+    window_s = 300.0
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    def hear(self, address: str, rssi: int, *, random: bool) -> None:
+        pass
+
+    def close(self, heard: float) -> Iterable[Outcome]:
+        return ()
+
+
 class Locked(Tag):
     """A beacon with a key."""
 
@@ -124,7 +143,9 @@ class Asked:
     """A device that answers when asked."""
 
     Options: ClassVar[type[BaseModel]] = NoOptions
-    info: ClassVar[DriverInfo] = info("polled", ("power.active",))
+    info: ClassVar[DriverInfo] = info(
+        "polled", ("power.active",), lines=(SerialLine(9600), SerialLine(19200))
+    )
 
     def __init__(self, options: Any) -> None:
         self.options = options
@@ -136,7 +157,7 @@ class Asked:
         return ()
 
 
-ALL: tuple[Any, ...] = (Dust, Meter, Radar, Tag, Locked, Lab, Asked)
+ALL: tuple[Any, ...] = (Dust, Meter, Radar, Tag, Locked, Lab, Asked, Passers)
 DRIVERS: dict[str, type[Driver]] = {each.info.name: each for each in ALL}
 
 

@@ -43,4 +43,4 @@ def test_what_the_page_for_people_shows_is_good(tmp_path: Path) -> None:
             whole = least + block
         path.write_text(whole, encoding="utf-8")
         assert load(path).gateway.id == "aarhus-dokk1-03"
-    assert len(more) == 5
+    assert len(more) == 6

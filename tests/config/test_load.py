@@ -215,3 +215,12 @@ def test_the_environment_is_the_real_one_by_default(
     monkeypatch.setitem(os.environ, "STATE_DIRECTORY", "/var/lib/real")
     configuration = load(write(tmp_path, main=MINIMAL))
     assert str(configuration.buffer.directory) == "/var/lib/real"
+
+
+def test_sensors_that_are_asked_share_a_port(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    text = '[gateway]\nid = "box"\n'
+    for name in ("a", "b"):
+        text += f'[[sensor]]\nname = "{name}"\ndriver = "polled"\nport = "/dev/ttyUSB0"\n'
+    path.write_text(text, encoding="utf-8")
+    assert [each.port for each in load_with_fakes(path).sensor] == ["/dev/ttyUSB0"] * 2

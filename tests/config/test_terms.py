@@ -132,3 +132,16 @@ def test_priv_10_the_limits_of_the_classes() -> None:
     assert RetentionSection().by_class() == {"P0": None, "P1": None, "P2": None, "P3": 259200.0}
     with pytest.raises(ValueError, match="less than or equal to 259200"):
         RetentionSection.model_validate({"P3": "73 h"})
+
+
+@pytest.mark.parametrize("privacy", ["P0", "P1", "P2", "P3"])
+def test_priv_01_and_10_the_daemon_records_neither_p2_nor_p3(tmp_path: Path, privacy: str) -> None:
+    path = tmp_path / "gateway.toml"
+    lines = [f'{key} = "{text}"' for key, text in REASONS.items()]
+    lines += [f'privacy = "{privacy}"', "record = true"]
+    path.write_text(P3.format("\n".join(lines)), encoding="utf-8")
+    if privacy in ("P0", "P1"):  # the meter of a school, say
+        assert load_with_fakes(path).sensor[0].record
+        return
+    with pytest.raises(ConfigErrors, match=f"{privacy} is never recorded by the daemon"):
+        load_with_fakes(path)

@@ -1,6 +1,7 @@
 """The shape of the configuration file: every key, its default, its limits and its help text.
 
-One module a subject: ``box``, ``sensor``, ``broker``, ``catalogue``; ``whole`` puts them together,
+One module a subject: ``box``, ``sensor``, ``broker``, ``recording``,
+``catalogue``; ``whole`` puts them together,
 ``words`` has the kinds of text, ``terms`` what follows for a reading that leaves.
 """
 
@@ -16,6 +17,7 @@ from gateway.config.model.box import (
 )
 from gateway.config.model.broker import DEFAULT_FORMAT, BrokerSection, SelectSection, TlsSection
 from gateway.config.model.catalogue import CatalogueSection
+from gateway.config.model.recording import RecordingSection
 from gateway.config.model.sensor import SensorSection
 from gateway.config.model.terms import Shared, Terms, rounded, terms
 from gateway.config.model.whole import Configuration
@@ -34,6 +36,7 @@ __all__ = [
     "HttpSection",
     "LogSection",
     "Position",
+    "RecordingSection",
     "RetentionSection",
     "SelectSection",
     "SensorSection",

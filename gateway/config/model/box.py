@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, StrictBool, model_validator
 
-from gateway.config.model.words import LISTEN, FilePath, Section, Slug
+from gateway.config.model.words import LISTEN, AdapterName, FilePath, Section, Slug
 from gateway.config.refusal import Refusal
 from gateway.config.units import Duration, Size
 from gateway.reading import PrivacyClass
@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 S_PER_H = 3600.0
+MAX_ADAPTERS = 8
 P3_RETENTION_MAX_S = 72 * S_PER_H
 """PRIV-10."""
 RETENTION_MIN_S = 60.0
@@ -194,13 +195,17 @@ class HttpSection(Section):
 class BluetoothSection(Section):
     """The one scanner that serves all Bluetooth sensors."""
 
-    adapter: str = Field(
-        default="",
-        description="Adapter; empty takes the system's default.",
-        examples=["hci0"],
+    adapters: tuple[AdapterName, ...] = Field(
+        default=(),
+        max_length=MAX_ADAPTERS,
+        description="Adapters that listen, by name or, which stays when another one is plugged in, "
+        "by their own address. Empty takes the first one that the system has.",
+        examples=[["hci0", "00:1A:7D:DA:71:13"]],
     )
     mode: Literal["auto", "active", "passive"] = Field(
-        default="auto", description="auto: passive where BlueZ allows it, else active."
+        default="auto",
+        description="auto: passive, which sends nothing, where BlueZ allows it and every sensor is "
+        "heard that way; else active.",
     )
     replay: str = Field(
         default="",
@@ -214,8 +219,15 @@ class BluetoothSection(Section):
         default=90.0,
         ge=5.0,
         le=3600.0,
-        description="Without any advertisement for so long the scan is restarted.",
+        description="Without any advertisement for so long the scan is restarted, then the "
+        "adapter switched off and on.",
     )
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "BluetoothSection":
+        if len(set(self.adapters)) < len(self.adapters):
+            raise Refusal("adapters names one adapter twice")
+        return self
 
 
 class LogSection(Section):

@@ -49,7 +49,11 @@ class SelectSection(Section):
     privacy: Literal["P0", "P1", "P3"] = Field(
         default="P1",
         description="The highest privacy class that may leave; P3 only for a broker that is not "
-        "open. P2 goes to nobody in this version.",
+        "open. P2 has a key of its own: suppressed_counts.",
+    )
+    suppressed_counts: StrictBool = Field(
+        default=False,
+        description="Counts of class P2 (devices that pass) may leave, too, the small ones hidden.",
     )
     interval: Duration = Field(
         default=0.0,
@@ -68,9 +72,11 @@ class SelectSection(Section):
     def admits(self, privacy: PrivacyClass) -> bool:
         """Tell whether readings of a class may leave at all.
 
-        P2 never: it stands for identifiers, and only counts of it might leave (PRIV-08).
+        P2 stands for identifiers: only counts of it may leave (PRIV-08), and only if asked for.
         """
-        return privacy != "P2" and privacy <= self.privacy  # P0 < P1 < P3, as text too
+        if privacy == "P2":
+            return self.suppressed_counts
+        return privacy <= self.privacy  # P0 < P1 < P3, as text too
 
 
 class TlsSection(Section):

@@ -1,18 +1,22 @@
 """One sensor: what it is, where it is, what becomes of its readings."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StrictBool, model_validator
 
 from gateway.config.model.box import RETENTION_MAX_S, RETENTION_MIN_S, Position
 from gateway.config.model.words import Address, Prose, Section, Slug
 from gateway.config.refusal import Refusal
 from gateway.config.units import Duration
+from gateway.driver import SerialLine
 from gateway.reading import PrivacyClass
 
-__all__ = ["SensorSection"]
+__all__ = ["Framing", "SensorSection", "chosen_lines"]
 
+Framing = Literal[
+    "8N1", "8E1", "8O1", "8N2", "8E2", "8O2", "7N1", "7E1", "7O1", "7N2", "7E2", "7O2"
+]
 FilterTable = Mapping[str, Mapping[str, Any]]
 
 
@@ -30,11 +34,14 @@ class SensorSection(Section):
     port: str = Field(
         default="",
         description="Serial port; use a name that stays the same. "
-        "A sensor has exactly one of port, address, replay.",
+        "A sensor has exactly one of port, address, replay. "
+        "Several sensors that are asked (a bus) may share a port.",
         examples=["/dev/serial/by-id/usb-1a86_USB_Serial-if00-port0"],
     )
     address: Address = Field(
-        default="", description="Bluetooth address.", examples=["C4:7F:51:00:00:01"]
+        default="",
+        description="Bluetooth address; * for footfall, which counts whoever passes.",
+        examples=["C4:7F:51:00:00:01"],
     )
     replay: str = Field(
         default="",
@@ -48,8 +55,20 @@ class SensorSection(Section):
         default=None,
         ge=50,
         le=4_000_000,
-        description="Instead of the driver's own line settings.",
+        description="Speed of the line, instead of the driver's own.",
         examples=[9600],
+    )
+    framing: Framing | None = Field(
+        default=None,
+        description="Data bits, parity and stop bits of the line, instead of the driver's own.",
+        examples=["8E1"],
+    )
+    interval: Duration | None = Field(
+        default=None,
+        ge=0.1,
+        le=86400.0,
+        examples=["10 s"],
+        description="How often a sensor that only answers is asked; the default is the driver's.",
     )
     silence_timeout: Duration | None = Field(
         default=None,
@@ -57,7 +76,8 @@ class SensorSection(Section):
         le=86400.0,
         examples=["30 s"],
         description="Without any byte for so long the port is opened again; "
-        "the default is ten times the driver's interval, at least 10 s.",
+        "the default is ten times the driver's interval, at least 10 s. Of a bus: without any "
+        "answer, and after three tries at each sensor; 10 s.",
     )
     stale_after: Duration | None = Field(
         default=None,
@@ -88,6 +108,12 @@ class SensorSection(Section):
         default="",
         description="Why it may be processed (GDPR article 6).",
         examples=["GDPR art. 6(1)(a), consent of the tenants"],
+    )
+    sign: Prose = Field(
+        default="",
+        description="Where people who pass are told that their devices are counted, and since "
+        "when; `describe --sign` has the text. Needed for footfall.",
+        examples=["On the pole and at both ends of the square, Danish and English, 2026-11-02"],
     )
     retention: Duration | None = Field(
         default=None,
@@ -120,6 +146,11 @@ class SensorSection(Section):
         "default is 3 for P3, else what the broker's select allows; the smaller of both counts.",
         examples=[4],
     )
+    record: StrictBool = Field(
+        default=False,
+        description="Record its raw bytes as [recording] says, to look at or to replay. Not of P2 "
+        "and P3: what is in a file is kept longer than their retention.",
+    )
     options: Mapping[str, Any] = Field(
         default_factory=dict, description="Options of the driver; see its page."
     )
@@ -135,3 +166,27 @@ class SensorSection(Section):
             found = " and ".join(sources) or "none of them"
             raise Refusal(f"needs exactly one of port, address, replay; it has {found}")
         return self
+
+    def lines(self, own: Sequence[SerialLine]) -> tuple[SerialLine, ...]:
+        """Return the line settings to try, from those of the driver and what is set here."""
+        return chosen_lines(own, self.baud, self.framing)
+
+
+def chosen_lines(
+    own: Sequence[SerialLine], baud: int | None, framing: Framing | None
+) -> tuple[SerialLine, ...]:
+    """Return a driver's line settings with speed and framing replaced where they are set."""
+    chosen = [
+        line._replace(
+            baud=baud or line.baud,
+            bytesize=line.bytesize if framing is None else 7 if framing[0] == "7" else 8,
+            parity=line.parity if framing is None else _parity(framing[1]),
+            stopbits=line.stopbits if framing is None else 2 if framing[2] == "2" else 1,
+        )
+        for line in own
+    ]
+    return tuple(dict.fromkeys(chosen))
+
+
+def _parity(letter: str) -> Literal["N", "E", "O"]:
+    return "E" if letter == "E" else "O" if letter == "O" else "N"

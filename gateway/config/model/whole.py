@@ -14,6 +14,7 @@ from gateway.config.model.box import (
 )
 from gateway.config.model.broker import BrokerSection
 from gateway.config.model.catalogue import CatalogueSection
+from gateway.config.model.recording import RecordingSection
 from gateway.config.model.sensor import SensorSection
 from gateway.config.model.words import Section
 from gateway.config.refusal import Refusal
@@ -44,6 +45,10 @@ class Configuration(Section):
     bluetooth: BluetoothSection = Field(
         default_factory=BluetoothSection, description="The Bluetooth scanner."
     )
+    recording: RecordingSection = Field(
+        default_factory=RecordingSection,
+        description="Raw bytes of the sensors that say so, in files that are rotated.",
+    )
     log: LogSection = Field(default_factory=LogSection, description="What is logged.")
     catalogue: CatalogueSection = Field(
         default_factory=CatalogueSection,
@@ -61,7 +66,6 @@ class Configuration(Section):
         for kind, names in (
             ("sensor", [sensor.name for sensor in self.sensor]),
             ("broker", [broker.name for broker in self.broker]),
-            ("port", [sensor.port for sensor in self.sensor if sensor.port]),
             ("address", [sensor.address for sensor in self.sensor if sensor.address]),
         ):
             twice = sorted({name for name in names if names.count(name) > 1})

@@ -9,9 +9,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 from gateway.config.refusal import Refusal
 
 __all__ = [
+    "EVERYBODY",
     "LISTEN",
     "PATTERN_HELP",
     "SLUG",
+    "AdapterName",
     "Address",
     "Email",
     "FilePath",
@@ -31,6 +33,9 @@ SLUG = r"^[a-z0-9][a-z0-9-]{0,62}$"
 TOPIC = r"^[^+#\x00]{1,512}$"
 OPTIONAL_TOPIC = r"^[^+#\x00]{0,512}$"
 EMAIL = r"^([^@\s<>\"]+@[^@\s<>\"]+)?$"
+EVERYBODY = "*"
+"""The address of a sensor that counts whoever passes."""
+ADAPTER = re.compile(r"hci\d{1,3}")
 LISTEN = r"^(\[[0-9a-fA-F:]+\]|[0-9A-Za-z.-]+):\d{1,5}$"
 
 PATTERN_HELP: Mapping[str, str] = {
@@ -74,7 +79,9 @@ def _variable(name: str) -> str:
 
 
 def _address(address: str) -> str:
-    """Return the address in capitals, as BlueZ writes it."""
+    """Return the address in capitals, as BlueZ writes it; a star stands for all that pass."""
+    if address == EVERYBODY:
+        return address
     upper = address.upper()
     if not ADDRESS.fullmatch(upper):
         digits = re.sub(r"[^0-9A-F]", "", upper)
@@ -87,10 +94,20 @@ def _address(address: str) -> str:
     return upper
 
 
+def _adapter(adapter: str) -> str:
+    """Return the name of a Bluetooth adapter, or its own address in capitals."""
+    if ADAPTER.fullmatch(adapter) or ADDRESS.fullmatch(adapter.upper()):
+        return adapter if adapter.startswith("hci") else adapter.upper()
+    raise Refusal(
+        "is no Bluetooth adapter", allowed="hci0 and so on, or its own address AA:BB:CC:DD:EE:FF"
+    )
+
+
 FilePath = Annotated[str, AfterValidator(_absolute)]
 """Absolute, because the daemon's working directory is nobody's business; %d is expanded later."""
 VariableName = Annotated[str, AfterValidator(_variable)]
 Address = Annotated[str, AfterValidator(_address)]
+AdapterName = Annotated[str, AfterValidator(_adapter)]
 
 
 class Section(BaseModel):
