@@ -12,9 +12,13 @@ from collections.abc import Callable, Iterable, Iterator
 from gateway.observe.staleness import SENSOR_STATES, sensor_state
 from gateway.observe.view import (
     DROP_REASONS,
+    AdapterFigures,
     BufferFigures,
+    BusFigures,
+    ConnectionFigures,
     LinkView,
     PortFigures,
+    RecorderFigures,
     ScannerFigures,
     SensorFigures,
     View,
@@ -26,19 +30,30 @@ __all__ = [
     "Read",
     "Sample",
     "build_info",
+    "clock_checks",
     "clock_source",
+    "connections",
+    "crowd_windows",
     "link_disconnects",
     "link_dropped",
     "link_state",
+    "of_adapter",
     "of_buffer",
+    "of_bus",
+    "of_connections",
     "of_link",
     "of_port",
+    "of_recorder",
     "of_scanner",
     "of_sensor",
     "one",
     "one_hot",
+    "port_recoveries",
     "port_reopens",
+    "recorded_chunks",
     "reloads",
+    "scanner_limited",
+    "scanner_recoveries",
     "scanner_restarts",
     "sensor_faults",
     "sensor_filtered",
@@ -55,7 +70,11 @@ Read = Callable[[View], Iterable[Sample]]
 
 LINK_STATES = ("connecting", "online", "waiting", "refused", "stopped")
 SYNC_SOURCES = ("none", "trusted", "timesyncd", "timedated")
-REOPEN_CAUSES = ("vanished", "silence", "error")
+REOPEN_CAUSES = ("vanished", "silence", "error", "line")
+RECOVERY_STEPS = ("reopen", "resend", "usb_reset", "usb_reset_skipped", "report", "moved")
+
+SCAN_CAUSES = ("silence", "unheard", "bus", "bluez", "power", "gone", "error")
+SCAN_STEPS = ("restart", "power_cycle", "power_cycle_skipped", "report")
 
 
 def one(number: Callable[[View], float | None]) -> Read:
@@ -103,8 +122,34 @@ def of_port(number: Callable[[View, PortFigures], float | None]) -> Read:
     return read
 
 
+def of_bus(number: Callable[[BusFigures], float]) -> Read:
+    def read(view: View) -> Iterator[Sample]:
+        for name, port in view.ports.items():
+            if isinstance(port, BusFigures):
+                yield (name,), number(port)
+
+    return read
+
+
+def of_recorder(number: Callable[[RecorderFigures], float]) -> Read:
+    return one(lambda view: None if view.recorder is None else number(view.recorder))
+
+
 def of_scanner(number: Callable[[View, ScannerFigures], float | None]) -> Read:
     return one(lambda view: None if view.scanner is None else number(view, view.scanner))
+
+
+def of_adapter(number: Callable[[AdapterFigures], float]) -> Read:
+    def read(view: View) -> Iterator[Sample]:
+        if view.scanner is not None:
+            for label, adapter in view.scanner.adapters.items():
+                yield (label,), number(adapter)
+
+    return read
+
+
+def of_connections(number: Callable[[ConnectionFigures], float]) -> Read:
+    return one(lambda view: None if view.connections is None else number(view.connections))
 
 
 def since(view: View, boottime_ns: int | None) -> float | None:
@@ -167,15 +212,63 @@ def port_reopens(view: View) -> Iterator[Sample]:
             yield (name, cause), count
 
 
+def port_recoveries(view: View) -> Iterator[Sample]:
+    for name, port in view.ports.items():
+        known = dict.fromkeys(RECOVERY_STEPS, 0)
+        for step, count in by_word({**known, **port.recoveries}.items()).items():
+            yield (name, step), count
+
+
+def recorded_chunks(view: View) -> Iterator[Sample]:
+    if view.recorder is not None:
+        for name, count in view.recorder.chunks.items():
+            yield (name,), count
+
+
 def scanner_restarts(view: View) -> Iterator[Sample]:
     if view.scanner is not None:
-        for cause, count in by_word(view.scanner.restarts.items()).items():
-            yield (cause,), count
+        for label, adapter in view.scanner.adapters.items():
+            known = dict.fromkeys(SCAN_CAUSES, 0)
+            for cause, count in by_word({**known, **adapter.restarts}.items()).items():
+                yield (label, cause), count
+
+
+def scanner_recoveries(view: View) -> Iterator[Sample]:
+    if view.scanner is not None:
+        for label, adapter in view.scanner.adapters.items():
+            known = dict.fromkeys(SCAN_STEPS, 0)
+            for step, count in by_word({**known, **adapter.recoveries}.items()).items():
+                yield (label, step), count
+
+
+def connections(view: View) -> Iterator[Sample]:
+    if view.connections is not None:
+        for result, count in by_word(view.connections.visits.items()).items():
+            yield (result,), count
+
+
+def scanner_limited(view: View) -> Iterator[Sample]:
+    if view.scanner is not None:
+        for sensor, count in view.scanner.adverts_limited.items():
+            yield (sensor,), count
+
+
+def crowd_windows(view: View) -> Iterator[Sample]:
+    if view.scanner is not None:
+        for heard, count in by_word(view.scanner.crowd_windows.items()).items():
+            yield (heard,), count
 
 
 def task_restarts(view: View) -> Iterator[Sample]:
     for task, count in by_word(view.task_restarts.items()).items():
         yield (task,), count
+
+
+def clock_checks(view: View) -> Iterator[Sample]:
+    for name in view.told_times:
+        ahead_s = view.clock_ahead_s(name)
+        if ahead_s is not None:
+            yield (name,), ahead_s
 
 
 def reloads(view: View) -> Iterator[Sample]:

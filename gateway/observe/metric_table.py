@@ -11,19 +11,30 @@ from gateway.observe.health import HEALTH_STATES, health
 from gateway.observe.metric_readers import (
     Read,
     build_info,
+    clock_checks,
     clock_source,
+    connections,
+    crowd_windows,
     link_disconnects,
     link_dropped,
     link_state,
+    of_adapter,
     of_buffer,
+    of_bus,
+    of_connections,
     of_link,
     of_port,
+    of_recorder,
     of_scanner,
     of_sensor,
     one,
     one_hot,
+    port_recoveries,
     port_reopens,
+    recorded_chunks,
     reloads,
+    scanner_limited,
+    scanner_recoveries,
     scanner_restarts,
     sensor_faults,
     sensor_filtered,
@@ -53,6 +64,7 @@ class Metric:
 _P = "citylab_gateway_"
 _LINK = ("link",)
 _SENSOR = ("sensor",)
+_ADAPTER = ("adapter",)
 METRICS: tuple[Metric, ...] = (
     Metric(
         _P + "build_info",
@@ -331,8 +343,26 @@ METRICS: tuple[Metric, ...] = (
         _P + "port_reopens_total",
         "counter",
         ("sensor", "cause"),
-        "Times that the port had to be opened again: vanished, silence, error.",
+        "Times that the port had to be opened again: vanished, silence, error, or line (what came "
+        "makes no sense with this line setting, or the sensors of a bus need another one).",
         port_reopens,
+    ),
+    Metric(
+        _P + "port_recoveries_total",
+        "counter",
+        ("sensor", "step"),
+        "Steps of the recovery ladder that were taken: reopen, resend (of the settings; at a bus "
+        "one more try with each line setting), usb_reset, usb_reset_skipped (not permitted, or no "
+        "USB device), report (a person is needed); and moved: the device was found elsewhere.",
+        port_recoveries,
+    ),
+    Metric(
+        _P + "port_recovery_step",
+        "gauge",
+        _SENSOR,
+        "How far up the recovery ladder the port is: 0 while readings come, 4 when a person is "
+        "needed.",
+        of_port(lambda _, port: port.recovery_step),
     ),
     Metric(
         _P + "port_received_bytes_total",
@@ -356,46 +386,177 @@ METRICS: tuple[Metric, ...] = (
         of_port(lambda view, port: since(view, port.last_received_ns)),
     ),
     Metric(
+        _P + "bus_requests_total",
+        "counter",
+        _SENSOR,
+        "Questions that this sensor was asked; only of sensors that are asked.",
+        of_bus(lambda bus: bus.requests),
+    ),
+    Metric(
+        _P + "bus_timeouts_total",
+        "counter",
+        _SENSOR,
+        "Questions without a whole answer in time; a growing share means a dead or busy device, "
+        "a bad cable, or a second one with the same address.",
+        of_bus(lambda bus: bus.timeouts),
+    ),
+    Metric(
+        _P + "bus_echoes_total",
+        "counter",
+        _SENSOR,
+        "Own questions that came back and were removed, as two-wire adapters and optical heads do.",
+        of_bus(lambda bus: bus.echoes),
+    ),
+    Metric(
+        _P + "bus_late_bytes_total",
+        "counter",
+        _SENSOR,
+        "Bytes that came when nobody waited for them, after this sensor was asked: late answers, "
+        "or noise; dropped.",
+        of_bus(lambda bus: bus.late_bytes),
+    ),
+    Metric(
+        _P + "recorded_chunks_total",
+        "counter",
+        _SENSOR,
+        "Chunks of raw bytes, or answers, that were recorded of this sensor; absent while nothing "
+        "is recorded.",
+        recorded_chunks,
+    ),
+    Metric(
+        _P + "recording_lost_lines_total",
+        "counter",
+        (),
+        "Lines that could not be written, because the disk is full or too slow; absent while "
+        "nothing is recorded.",
+        of_recorder(lambda recorder: recorder.lost_lines),
+    ),
+    Metric(
         _P + "scanner_open",
         "gauge",
-        (),
-        "1 while the Bluetooth scan runs; absent without Bluetooth sensors.",
-        of_scanner(lambda _, scanner: scanner.open),
+        _ADAPTER,
+        "1 while this Bluetooth adapter scans; absent without Bluetooth sensors. An adapter is "
+        "called by its name, adapter-2 if the configuration has its address, default, or replay.",
+        of_adapter(lambda adapter: adapter.open),
+    ),
+    Metric(
+        _P + "scanner_active",
+        "gauge",
+        _ADAPTER,
+        "1 while the scan is active, which makes devices answer; 0 if it is passive or none.",
+        of_adapter(lambda adapter: adapter.mode == "active"),
     ),
     Metric(
         _P + "scanner_starts_total",
         "counter",
-        (),
+        _ADAPTER,
         "Times that the scan was started.",
-        of_scanner(lambda _, scanner: scanner.starts),
+        of_adapter(lambda adapter: adapter.starts),
     ),
     Metric(
         _P + "scanner_restarts_total",
         "counter",
-        ("cause",),
-        "Times that the scan had to be started again.",
+        ("adapter", "cause"),
+        "Times that the scan had to be started again: silence, unheard (a sensor that is not heard "
+        "passively), bus, bluez, power, gone (pulled out), error.",
         scanner_restarts,
+    ),
+    Metric(
+        _P + "scanner_recoveries_total",
+        "counter",
+        ("adapter", "step"),
+        "Steps of the recovery ladder that were taken: restart, power_cycle, power_cycle_skipped "
+        "(not permitted), report (a person is needed).",
+        scanner_recoveries,
+    ),
+    Metric(
+        _P + "scanner_recovery_step",
+        "gauge",
+        _ADAPTER,
+        "How far up the recovery ladder the adapter is: 0 while anything is heard, 3 when a person "
+        "is needed.",
+        of_adapter(lambda adapter: adapter.recovery_step),
     ),
     Metric(
         _P + "scanner_adverts_total",
         "counter",
         (),
-        "Advertisements heard, of any device.",
+        "Advertisements of configured sensors; those of others are not even counted.",
         of_scanner(lambda _, scanner: scanner.adverts_received),
     ),
     Metric(
         _P + "scanner_claimed_adverts_total",
         "counter",
         (),
-        "Advertisements of configured sensors.",
+        "Those that the driver of the sensor recognized.",
         of_scanner(lambda _, scanner: scanner.adverts_claimed),
+    ),
+    Metric(
+        _P + "scanner_doubled_adverts_total",
+        "counter",
+        (),
+        "Those that another adapter had heard already; they are not decoded again.",
+        of_scanner(lambda _, scanner: scanner.adverts_doubled),
+    ),
+    Metric(
+        _P + "scanner_overflowed_adverts_total",
+        "counter",
+        (),
+        "Advertisements of configured sensors that were dropped because too many waited.",
+        of_scanner(lambda _, scanner: scanner.adverts_overflowed),
+    ),
+    Metric(
+        _P + "scanner_limited_adverts_total",
+        "counter",
+        _SENSOR,
+        "Advertisements that were dropped because the sensor, or somebody with its address, sends "
+        "more than a sensor does; absent while that is none.",
+        scanner_limited,
+    ),
+    Metric(
+        _P + "scanner_decode_seconds_total",
+        "counter",
+        (),
+        "Time spent on decoding advertisements and storing what they say; divided by "
+        "scanner_adverts_total it is the time of one.",
+        of_scanner(lambda _, scanner: scanner.decode_ns / 1e9),
     ),
     Metric(
         _P + "scanner_since_advert_seconds",
         "gauge",
         (),
-        "Time since the last advertisement; absent before the first one.",
+        "Time since the last advertisement of a configured sensor; absent before the first one.",
         of_scanner(lambda view, scanner: since(view, scanner.last_received_ns)),
+    ),
+    Metric(
+        _P + "crowd_windows_total",
+        "counter",
+        ("heard",),
+        "Windows of footfall that have ended, by how much of them the radio heard: whole (98 % or "
+        "more), partly, deaf (nothing); absent where nobody counts.",
+        crowd_windows,
+    ),
+    Metric(
+        _P + "connections_total",
+        "counter",
+        ("result",),
+        "Bluetooth sensors visited, by how it ended: read, empty (connected, but no reading), "
+        "timeout, error (refused or lost); absent without sensors that are connected to.",
+        connections,
+    ),
+    Metric(
+        _P + "connections_seconds_total",
+        "counter",
+        (),
+        "Time that these visits took; an adapter hears little meanwhile.",
+        of_connections(lambda connections: connections.visit_s),
+    ),
+    Metric(
+        _P + "connections_waiting",
+        "gauge",
+        (),
+        "Sensors that are due to be visited, with the one that is being visited.",
+        of_connections(lambda connections: connections.waiting),
     ),
     # ------------------------------------------------------------------ buffer
     Metric(
@@ -582,6 +743,14 @@ METRICS: tuple[Metric, ...] = (
         (),
         "Wall time minus boot time, as it is believed now.",
         one(lambda view: view.clock.offset_ns / 1e9),
+    ),
+    Metric(
+        _P + "clock_check_ahead_seconds",
+        "gauge",
+        _SENSOR,
+        "By how much the wall clock is ahead of the time that this sensor tells (behind: negative; "
+        "up to 1 s is the delay of its line); absent while it tells none.",
+        clock_checks,
     ),
     Metric(
         "process_cpu_seconds_total",

@@ -16,7 +16,7 @@ from gateway.observe.staleness import (
     sensor_state,
     stale_after_s,
 )
-from gateway.observe.view import LinkView, LiveFigures, SensorFigures, View
+from gateway.observe.view import LinkView, LiveFigures, ScannerFigures, SensorFigures, View
 from gateway.observe.words import by_word, redacted, word
 from gateway.reading import Flag, flag_names, quality_of
 
@@ -72,7 +72,7 @@ def status_document(
         "clock": _clock(view),
         "health": {"state": verdict.state, "reasons": [redacted(text) for text in verdict.reasons]},
         "sensors": {
-            name: _sensor(view, sensor)
+            name: _sensor(view, name, sensor)
             for name, sensor in view.sensors.items()
             if choose(name, sensor)
         },
@@ -96,11 +96,13 @@ def live_document(view: View) -> dict[str, Any]:
         entry["values"] = list(_values(view, sensor))
     for name, link in view.links.items():
         document["links"][name]["error"] = redacted(link.stats.last_error)
+    document["bluetooth"] = None if view.scanner is None else _bluetooth(view.scanner)
     return document
 
 
-def _sensor(view: View, sensor: SensorFigures) -> dict[str, Any]:
+def _sensor(view: View, name: str, sensor: SensorFigures) -> dict[str, Any]:
     last_ns = sensor.last_reading_ns
+    ahead_s = view.clock_ahead_s(name)
     return {
         "driver": sensor.driver,
         "domain": sensor.domain,
@@ -112,6 +114,7 @@ def _sensor(view: View, sensor: SensorFigures) -> dict[str, Any]:
         "stale_after_s": round(stale_after_s(sensor), 3),
         "stuck_series": stuck_series(sensor),
         "expired_calibrations": sensor.expired_calibrations,
+        "clock_ahead_s": None if ahead_s is None else round(ahead_s, 1),
         "readings": sensor.readings,
         "faults": sum(sensor.faults.values()),
     }
@@ -158,6 +161,22 @@ def _buffer(view: View) -> dict[str, Any]:
         "damaged_blocks": stats.damaged_blocks,
         "degraded": stats.degraded,
         "reason": redacted(stats.degraded_reason) if stats.degraded else "",
+    }
+
+
+def _bluetooth(scanner: ScannerFigures) -> dict[str, Any]:
+    return {
+        "adapters": {
+            label: {
+                "state": word(adapter.mode) if adapter.open else "closed",
+                "recovery_step": adapter.recovery_step,
+                "error": "" if adapter.open else redacted(adapter.last_error),
+            }
+            for label, adapter in scanner.adapters.items()
+        },
+        "adverts": scanner.adverts_received,
+        "overflowed": scanner.adverts_overflowed,
+        "limited": sum(scanner.adverts_limited.values()),
     }
 
 

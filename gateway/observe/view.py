@@ -8,7 +8,7 @@ copied or counted twice, and a reading costs nothing here. The protocols name on
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from gateway.observe.flush_watch import FlushWatch
 from gateway.observe.loop_lag import LoopLag
@@ -16,8 +16,11 @@ from gateway.reading import FaultKind, PrivacyClass, Series
 
 __all__ = [
     "DROP_REASONS",
+    "AdapterFigures",
     "BufferFigures",
+    "BusFigures",
     "ClockFigures",
+    "ConnectionFigures",
     "DropReason",
     "LinkFigures",
     "LinkView",
@@ -25,9 +28,11 @@ __all__ = [
     "Look",
     "PortFigures",
     "ReaderFigures",
+    "RecorderFigures",
     "Reloads",
     "ScannerFigures",
     "SensorFigures",
+    "ToldFigures",
     "View",
 ]
 
@@ -212,6 +217,10 @@ class PortFigures(Protocol):
     @property
     def reopens(self) -> Mapping[str, int]: ...
     @property
+    def recoveries(self) -> Mapping[str, int]: ...
+    @property
+    def recovery_step(self) -> int: ...
+    @property
     def received_bytes(self) -> int: ...
     @property
     def sent_bytes(self) -> int: ...
@@ -221,8 +230,37 @@ class PortFigures(Protocol):
     def last_error(self) -> str: ...
 
 
-class ScannerFigures(Protocol):
-    """The Bluetooth scanner."""
+class ToldFigures(Protocol):
+    """The time that one sensor tells, beside our clock; times are boot ns."""
+
+    def ahead_s(self, now_ns: int, offset_ns: int) -> float | None: ...
+
+
+@runtime_checkable
+class BusFigures(Protocol):
+    """What one asked sensor has in a port besides ``PortFigures``."""
+
+    @property
+    def requests(self) -> int: ...
+    @property
+    def timeouts(self) -> int: ...
+    @property
+    def echoes(self) -> int: ...
+    @property
+    def late_bytes(self) -> int: ...
+
+
+class RecorderFigures(Protocol):
+    """The recording of raw bytes."""
+
+    @property
+    def chunks(self) -> Mapping[str, int]: ...
+    @property
+    def lost_lines(self) -> int: ...
+
+
+class AdapterFigures(Protocol):
+    """The scan of one Bluetooth adapter; its own address is not read."""
 
     @property
     def open(self) -> bool: ...
@@ -231,13 +269,47 @@ class ScannerFigures(Protocol):
     @property
     def restarts(self) -> Mapping[str, int]: ...
     @property
+    def recoveries(self) -> Mapping[str, int]: ...
+    @property
+    def recovery_step(self) -> int: ...
+    @property
+    def mode(self) -> str: ...
+    @property
+    def last_error(self) -> str: ...
+
+
+class ScannerFigures(Protocol):
+    """The Bluetooth scanner."""
+
+    @property
+    def adapters(self) -> Mapping[str, AdapterFigures]: ...
+    @property
     def adverts_received(self) -> int: ...
     @property
     def adverts_claimed(self) -> int: ...
     @property
+    def adverts_doubled(self) -> int: ...
+    @property
+    def adverts_overflowed(self) -> int: ...
+    @property
+    def adverts_limited(self) -> Mapping[str, int]: ...
+    @property
+    def decode_ns(self) -> int: ...
+    @property
     def last_received_ns(self) -> int | None: ...
     @property
-    def last_error(self) -> str: ...
+    def crowd_windows(self) -> Mapping[str, int]: ...
+
+
+class ConnectionFigures(Protocol):
+    """The Bluetooth sensors that are connected to."""
+
+    @property
+    def visits(self) -> Mapping[str, int]: ...
+    @property
+    def visit_s(self) -> float: ...
+    @property
+    def waiting(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +355,11 @@ class View:
     ports: Mapping[str, PortFigures] = field(default_factory=dict)
     """By sensor name."""
     scanner: ScannerFigures | None = None
+    recorder: RecorderFigures | None = None
+    """None while nothing is recorded."""
+    told_times: Mapping[str, ToldFigures] = field(default_factory=dict)
+    """By the name of a sensor that tells the time."""
+    connections: ConnectionFigures | None = None
     task_restarts: Mapping[str, int] = field(default_factory=dict)
     """By the supervisor's name of the task."""
     reloads: Reloads = field(default_factory=Reloads)
@@ -291,6 +368,11 @@ class View:
     def uptime_s(self) -> float:
         """Return seconds since this process started."""
         return (self.clock.now_ns() - self.started_ns) / 1e9
+
+    def clock_ahead_s(self, sensor: str) -> float | None:
+        """Return by how much our clock is ahead of the time that a sensor tells, if it does."""
+        told = self.told_times.get(sensor)
+        return None if told is None else told.ahead_s(self.clock.now_ns(), self.clock.offset_ns)
 
     def seconds_since(self, boottime_ns: int) -> float:
         """Return the age in seconds of a boot time, never negative."""

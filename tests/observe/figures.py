@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.clock import Clock
+from gateway.clock_checks import LEAST_TOLD, ToldTime
 from gateway.observe import FlushWatch, LinkView, LoopLag, Reloads, View
 from gateway.observe.view import DropReason
 from gateway.reading import FaultKind, PrivacyClass, Series, SeriesKey
@@ -100,6 +101,8 @@ class Port:
     open: bool = True
     opens: int = 1
     reopens: dict[str, int] = field(default_factory=dict)
+    recoveries: dict[str, int] = field(default_factory=dict)
+    recovery_step: int = 0
     received_bytes: int = 36_000
     sent_bytes: int = 19
     last_received_ns: int | None = HOUR - SECOND
@@ -107,14 +110,52 @@ class Port:
 
 
 @dataclass(slots=True)
-class Scanner:
+class BusPort(Port):
+    requests: int = 40
+    timeouts: int = 3
+    echoes: int = 2
+    late_bytes: int = 17
+
+
+@dataclass(slots=True)
+class Recording:
+    chunks: dict[str, int] = field(default_factory=lambda: {"air-roof": 12})
+    lost_lines: int = 1
+
+
+@dataclass(slots=True)
+class Adapter:
     open: bool = True
-    starts: int = 1
+    starts: int = 2
     restarts: dict[str, int] = field(default_factory=lambda: {"silence": 1})
+    recoveries: dict[str, int] = field(default_factory=lambda: {"restart": 1})
+    recovery_step: int = 0
+    mode: str = "active"
+    last_error: str = ""
+
+
+@dataclass(slots=True)
+class Scanner:
+    adapters: dict[str, Adapter] = field(default_factory=lambda: {"hci0": Adapter()})
     adverts_received: int = 900
     adverts_claimed: int = 300
+    adverts_doubled: int = 0
+    adverts_overflowed: int = 0
+    adverts_limited: dict[str, int] = field(default_factory=lambda: {"air-square": 7})
+    decode_ns: int = 45_000_000
     last_received_ns: int | None = HOUR - SECOND
-    last_error: str = ""
+    crowd_windows: dict[str, int] = field(
+        default_factory=lambda: {"whole": 11, "partly": 1, "deaf": 0}
+    )
+
+
+@dataclass
+class Connections:
+    visits: dict[str, int] = field(
+        default_factory=lambda: {"read": 40, "empty": 0, "timeout": 2, "error": 1}
+    )
+    visit_s: float = 170.5
+    waiting: int = 1
 
 
 def live(number: int, sensor: str, quantity: str, unit: str, value: float, **more: Any) -> Live:
@@ -163,11 +204,21 @@ class Room:
                 live={3: live(3, "meter", "energy.active_import", "kW.h", 4711.25, privacy="P3")},
             ),
         }
-        self.ports = {"air-roof": Port(), "meter": Port()}
+        self.ports: dict[str, Port] = {"air-roof": Port(), "meter": Port()}
+        self.recorder: Recording | None = None
         self.scanner: Scanner | None = Scanner()
+        self.told_times: dict[str, ToldTime] = {}
+        self.connections: Connections | None = Connections()
         self.task_restarts: dict[str, int] = {"link aarhus": 0}
         self.reloads = Reloads()
         self.started_ns = 0
+
+    def tell_time(self, sensor: str, *, our_clock_ahead_s: float) -> None:
+        """Let a sensor tell the time."""
+        told = self.told_times[sensor] = ToldTime()
+        utc_ns = self.wall_at_boot_ns + self.now_ns - round(our_clock_ahead_s * SECOND)
+        for _ in range(LEAST_TOLD):
+            told.add(utc_ns, self.now_ns)
 
     def look(self) -> View:
         return View(
@@ -185,6 +236,9 @@ class Room:
             sensors=self.sensors,
             ports=self.ports,
             scanner=self.scanner,
+            recorder=self.recorder,
+            told_times=self.told_times,
+            connections=self.connections,
             task_restarts=self.task_restarts,
             reloads=self.reloads,
         )

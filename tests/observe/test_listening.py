@@ -40,7 +40,7 @@ def loopback() -> Iterator[socket.socket]:
         yield listening
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(90)
 def test_sec_05_a_socket_passed_by_systemd_is_served(loopback: socket.socket) -> None:
     """Do as systemd does: the socket is descriptor 3, LISTEN_FDS says that there is one."""
     process = subprocess.Popen(
@@ -62,7 +62,7 @@ def test_sec_05_a_socket_passed_by_systemd_is_served(loopback: socket.socket) ->
 
 
 @pytest.mark.systemd
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(90)
 def test_sec_05_systemd_itself_passes_the_socket() -> None:
     """The program is started by the first connection, with the variables that systemd sets."""
     with bound_socket("127.0.0.1", 0) as free:

@@ -18,7 +18,8 @@ from gateway.observe.metric_table import FLUSH_SECONDS, METRICS
 from gateway.observe.view import DROP_REASONS
 from gateway.observe.words import MAX_WORDS
 from gateway.reading import FAULT_KINDS
-from tests.observe.figures import Room
+from gateway.transports import BusStats
+from tests.observe.figures import HOUR, BusPort, Recording, Room
 
 ROOT = Path(__file__).parents[2]
 MAY_BE_ABSENT = {"process_open_fds", "process_resident_memory_bytes"}
@@ -45,6 +46,9 @@ def full(room: Room) -> Room:
     room.links["aarhus"].certificate_expires_s = 1_800_000_000.5
     room.sensors["air-roof"].filtered = {"range": 3}
     room.clock.last_step_ns = 1
+    room.ports["meter"] = BusPort()
+    room.recorder = Recording()
+    room.tell_time("air-roof", our_clock_ahead_s=0.4)
     return room
 
 
@@ -69,6 +73,41 @@ def test_every_metric_has_samples_with_exactly_its_labels(room: Room) -> None:
 
 def test_the_reference_page_is_up_to_date() -> None:
     assert (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8") == reference_page()
+
+
+def test_what_is_asked_is_counted_of_sensors_at_a_bus_alone(room: Room) -> None:
+    room.ports["meter"] = BusPort()
+    shown = {
+        name.removeprefix("citylab_gateway_"): (dict(labels)["sensor"], value)
+        for (name, labels), value in samples(room).items()
+        if name.startswith("citylab_gateway_bus_")
+    }
+    assert shown == {
+        "bus_requests_total": ("meter", 40),
+        "bus_timeouts_total": ("meter", 3),
+        "bus_echoes_total": ("meter", 2),
+        "bus_late_bytes_total": ("meter", 17),
+    }
+
+
+def test_the_figures_of_a_real_bus_are_recognised(room: Room) -> None:
+    room.ports["meter"] = BusStats(port="nowhere", requests=5)  # type: ignore[assignment]
+    assert samples(room)["citylab_gateway_bus_requests_total", (("sensor", "meter"),)] == 5
+
+
+@pytest.mark.parametrize("cause", ["vanished", "silence", "error", "line"])
+def test_each_cause_is_there_before_it_happens(room: Room, cause: str) -> None:
+    key = (("cause", cause), ("sensor", "meter"))
+    assert samples(room)["citylab_gateway_port_reopens_total", key] == 0
+
+
+def test_a_recording_shows_only_while_there_is_one(room: Room) -> None:
+    names = {"citylab_gateway_recorded_chunks_total", "citylab_gateway_recording_lost_lines_total"}
+    assert not names & {name for name, _ in samples(room)}
+    room.recorder = Recording()
+    shown = samples(room)
+    assert shown["citylab_gateway_recorded_chunks_total", (("sensor", "air-roof"),)] == 12
+    assert shown["citylab_gateway_recording_lost_lines_total", ()] == 1
 
 
 def test_names_follow_the_rule() -> None:
@@ -177,7 +216,7 @@ def test_priv_01_no_address_becomes_a_label(room: Room, address: str) -> None:
     room.sensors["air-roof"].filtered = {address: 4}
     room.ports["air-roof"].reopens = {address: 5, "silence": 1}
     assert room.scanner is not None
-    room.scanner.restarts = {address: 6}
+    room.scanner.adapters["hci0"].restarts = {address: 6}
     room.task_restarts = {f"scan {address}": 7}
     text = page(room).lower()
     assert address.lower() not in text
@@ -219,6 +258,16 @@ def test_the_end_of_certificates_and_the_backlog_are_shown(room: Room) -> None:
     assert (expiry, (("link", "vejle"),)) not in found, "it has no certificates of its own"
     assert found["citylab_gateway_link_history_readings_total", (("link", "vejle"),)] == 7
     assert found["citylab_gateway_link_history_readings_total", (("link", "aarhus"),)] == 0
+
+
+def test_the_clock_is_compared_with_the_time_that_sensors_tell(room: Room) -> None:
+    name = "citylab_gateway_clock_check_ahead_seconds"
+    assert not [found for found, _ in samples(room) if found == name]
+    room.tell_time("air-roof", our_clock_ahead_s=-7200.5)
+    assert samples(room)[name, (("sensor", "air-roof"),)] == -7200.5
+    room.wall_at_boot_ns += 2 * HOUR  # somebody sets the clock
+    room.clock.sample()
+    assert samples(room)[name, (("sensor", "air-roof"),)] == -0.5
 
 
 def test_without_bluetooth_there_is_no_scanner_metric(room: Room) -> None:

@@ -15,7 +15,7 @@ from gateway.observe.staleness import expected_interval_s, stale_after_s
 from gateway.observe.status import MAX_LIVE_VALUES
 from gateway.reading import Flag, Measured
 from tests.gateway.test_intake import Store
-from tests.observe.figures import HOUR, SECOND, Room, Sensor, live
+from tests.observe.figures import HOUR, SECOND, Adapter, Room, Sensor, live
 
 ROOT = Path(__file__).parents[2]
 
@@ -266,8 +266,32 @@ def test_the_clock_says_who_set_it_and_when_it_jumped(room: Room) -> None:
     assert clock["bound_s"] is None
 
 
+def test_a_sensor_that_tells_the_time_shows_how_far_off_the_clock_is(room: Room) -> None:
+    room.tell_time("air-roof", our_clock_ahead_s=3600.25)
+    sensors = status_document(room.look())["sensors"]
+    assert sensors["air-roof"]["clock_ahead_s"] == 3600.2
+    assert sensors["meter"]["clock_ahead_s"] is None
+
+
 def test_a_link_says_what_waits_for_the_clock(room: Room) -> None:
     room.readers["vejle"].held_readings = 12
     links = status_document(room.look())["links"]
     assert (links["vejle"]["held"], links["aarhus"]["held"]) == (12, 0)
     assert links["vejle"]["state"] == "online"
+
+
+def test_the_live_document_tells_how_each_adapter_does(room: Room) -> None:
+    assert room.scanner is not None
+    room.scanner.adapters["adapter-2"] = Adapter(
+        open=False, mode="", recovery_step=3, last_error="00:1A:7D:DA:71:13: no such adapter"
+    )
+    room.scanner.adverts_overflowed = 5
+    told = live_document(room.look())["bluetooth"]
+    assert told["adapters"]["hci0"] == {"state": "active", "recovery_step": 0, "error": ""}
+    assert told["adapters"]["adapter-2"]["state"] == "closed"
+    assert told["adapters"]["adapter-2"]["recovery_step"] == 3
+    assert "no such adapter" in told["adapters"]["adapter-2"]["error"]
+    assert "1A:7D" not in told["adapters"]["adapter-2"]["error"]
+    assert (told["overflowed"], told["limited"]) == (5, 7)
+    room.scanner = None
+    assert live_document(room.look())["bluetooth"] is None
