@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Protocol, cast
@@ -23,6 +24,9 @@ COMMANDS = {
     "reload": "let the running daemon apply its changed configuration",
     "buffer": "the ring buffer: stat, check, export, purge",
     "demo": "simulated sensors and brokers, the whole path, nothing to set up",
+    "scan": "find out what is at the serial ports, or heard by Bluetooth",
+    "record": "write the raw bytes of sensors to a file",
+    "replay": "play a recording through its driver and print the readings",
     "drivers": "list the drivers that are installed",
 }
 
@@ -67,4 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_CONFIG
     except GatewayError as error:
         print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except BrokenPipeError:  # `| head` has seen enough; what is still buffered goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED

@@ -42,13 +42,17 @@ asyncio.run(main())
 """A process that writes as fast as it can: the ring comes round many times a second."""
 
 
-@pytest.mark.timeout(60)
+SIZE = "16 MiB"
+"""Minutes of traffic: however slow this machine is, the ring does not come round between looks."""
+
+
+@pytest.mark.timeout(180)
 async def test_beside_the_real_daemon(tmp_path: Path) -> None:
     sections = dust_sensor("air", tmp_path)
     with HeldLine(tmp_path / "tty-air") as line:
         traffic = Traffic(line)
         async with (
-            GatewayProcess(tmp_path, sections, flush_interval="100 ms", size="1 MiB") as gateway,
+            GatewayProcess(tmp_path, sections, flush_interval="100 ms", size=SIZE) as gateway,
             traffic.flowing(),
         ):
             await gateway.until_metric("buffer_flushes_total", 3)
@@ -75,7 +79,7 @@ async def test_beside_the_real_daemon(tmp_path: Path) -> None:
         assert json.loads(final.output)["findings"] == []
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 def test_beside_a_writer_that_laps_it_nothing_is_taken_for_damage(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -75,7 +75,7 @@ def test_the_page_as_json_says_the_same(capsys: pytest.CaptureFixture[str]) -> N
     voltage = next(each for each in meter["quantities"] if each["quantity"] == "electric.voltage")
     assert voltage["dims"] == {"phase": ["L1", "L2", "L3"]}
     assert {each["reason"] for each in university["withheld"]} == {
-        "privacy P2, which goes to nobody in this version"
+        "privacy P2, of which nothing leaves but counts of devices that pass"
     }
 
 
@@ -148,6 +148,7 @@ def test_every_format_is_described(capsys: pytest.CaptureFixture[str]) -> None:
         assert "data" in kinds
 
 
+@pytest.mark.timeout(60)
 def test_every_topic_is_in_the_asyncapi_document_and_in_the_acl(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -255,3 +256,28 @@ def test_what_filters_make_of_a_series_is_what_is_described(
     page = described(capsys, config=path)
     assert "gives mean, max of power.active in W, phase L1/L2/L3: measured every 10 s, " in page
     assert "summed up over each 15 min" in page
+
+
+def test_a_meter_that_is_asked_is_described_with_its_phases(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text(
+        """
+[gateway]
+id = "box"
+[[sensor]]
+name = "school"
+driver = "modbus"
+port = "/dev/ttyUSB0"
+options = { map = "sdm630" }
+[[broker]]
+name = "city"
+url = "mqtts://mqtt.example.org:8883"
+format = "json"
+""",
+        encoding="utf-8",
+    )
+    told = described(capsys, config=config)
+    assert "gives electric.voltage in V, phase L1/L2/L3: " in told
+    assert "gives electric.frequency in Hz: " in told

@@ -1,6 +1,7 @@
 """``doctor`` names what is wrong and what mends it; each set-up here is broken in one way."""
 
 import asyncio
+import errno
 import json
 import os
 import pty
@@ -14,8 +15,9 @@ import pytest
 
 from gateway.cli import main
 from gateway.cli.doctor.finding import Finding, report, worst
+from gateway.cli.doctor.footfall import examine_footfall
 from gateway.cli.doctor.storage import examine_storage, file_system_of
-from gateway.config.model import BufferSection
+from gateway.config.model import BufferSection, SensorSection
 from gateway.forward.causes import EXPLANATIONS
 from tests.brokers import Mosquitto, free_port, mosquitto_password_file
 from tests.forward.pki import listener, make_ca, make_certificate
@@ -215,3 +217,76 @@ def test_the_report_says_the_state_in_words_and_counts() -> None:
     assert "\x1b[31m" in "".join(report(findings, coloured=True))
     assert worst(findings) == "fail"
     assert worst([]) == "ok"
+
+
+SQUARE = SensorSection.model_validate({"name": "square", "driver": "footfall", "address": "*"})
+TAG = SensorSection.model_validate(
+    {"name": "tag", "driver": "ruuvi", "address": "C0:FF:EE:00:00:01"}
+)
+NO_SWAP = "Filename\tType\tSize\tUsed\tPriority\n"
+
+
+class System:
+    """What the kernel and BlueZ have on a box, in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.bluez = folder / "bluetooth"
+        self.mounts = folder / "mounts"
+        self.swaps = folder / "swaps"
+        self.swaps.write_text(NO_SWAP)
+        self.mount()
+
+    def mount(self, **kinds: str) -> None:
+        """Mount file systems on paths below the folder, beside the disk."""
+        lines = ["/dev/mmcblk0p2 / ext4 rw 0 0"]
+        lines += [f"x {self.bluez.parent / place} {kind} rw 0 0" for place, kind in kinds.items()]
+        self.mounts.write_text("\n".join(lines))
+
+    def findings(self, *sensors: SensorSection) -> list[Finding]:
+        return list(
+            examine_footfall(sensors, bluez=self.bluez, mounts=self.mounts, swaps=self.swaps)
+        )
+
+
+def test_priv_01_bluez_keeps_no_address_on_the_disk_of_who_counts(tmp_path: Path) -> None:
+    system = System(tmp_path)
+    assert [each.state for each in system.findings(SQUARE)] == ["ok"]  # there is no BlueZ
+    cache = system.bluez / "B8:27:EB:00:00:01" / "cache"
+    cache.parent.mkdir(parents=True)
+    assert [each.state for each in system.findings(SQUARE)] == ["ok"]
+    cache.mkdir()
+    (found,) = system.findings(TAG, SQUARE)
+    assert (found.state, found.subject, found.cause) == ("warn", "sensor square", "bluez_cache")
+    assert found.detail.endswith("cache is on ext4")
+    assert "B8:27" not in found.detail
+    assert system.findings(TAG) == []  # who counts nobody keeps what he likes
+    system.mount(bluetooth="tmpfs")
+    assert [each.state for each in system.findings(SQUARE)] == ["ok"]
+
+
+def test_priv_01_a_directory_that_cannot_be_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = System(tmp_path)
+    system.bluez.mkdir()
+
+    def refuse(path: Path) -> Iterator[Path]:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)  # a test that runs as root may look everywhere
+    (found,) = system.findings(SQUARE)
+    assert (found.state, found.cause) == ("warn", "bluez_cache")
+    assert found.detail.endswith("bluetooth is on ext4")
+    system.mount(bluetooth="tmpfs")
+    assert [each.state for each in system.findings(SQUARE)] == ["ok"]
+
+
+def test_priv_01_what_passes_is_not_swapped_out(tmp_path: Path) -> None:
+    system = System(tmp_path)
+    system.swaps.write_text(f"{NO_SWAP}/var/swap file 102396 0 -2\n")
+    (found,) = system.findings(SQUARE)
+    assert (found.state, found.cause) == ("warn", "swap")
+    assert found.detail == "swapping is on: /var/swap"
+    assert system.findings(TAG) == []
+    system.swaps.unlink()
+    assert [each.state for each in system.findings(SQUARE)] == ["ok"]

@@ -331,6 +331,22 @@ def test_bad_lines_faults_and_other_sensors_are_told(
     assert (end - begin).total_seconds() == 31 + 9 - 5
 
 
+def test_answers_of_a_device_that_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = config(tmp_path, dust().replace("sds011", "pm1006_polled"))
+    question = bytes.fromhex("11020b01e1")
+    device, file = simulator_class("pm1006_polled")(7), tmp_path / "air.jsonl"
+    lines = [
+        format_bytes(WALL_S + index, "air", device.receive(question), question)
+        for index in range(20)
+    ]
+    file.write_bytes(b"".join([*lines, format_bytes(WALL_S + 20, "air", b"", b"another one")]))
+    document = explain(path, "--recording", str(file), capsys=capsys)
+    assert of(document, "air.pm25")["readings"] == 20
+    assert "1 line" in " ".join(document["notes"])
+
+
 def test_advertisements_of_the_sensor_only(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

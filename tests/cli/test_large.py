@@ -33,7 +33,7 @@ def peak_kib(*arguments: str) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_memory_is_flat_for_a_full_ring_of_64_mib(tmp_path: Path) -> None:
     small, full = tmp_path / "small", tmp_path / "full"
     sparse_ring(small, SMALL_BLOCKS)

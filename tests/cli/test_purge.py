@@ -65,6 +65,16 @@ def purge(written: Written, *more: str) -> int:
     return main(["buffer", "purge", "--directory", str(written.directory), *more])
 
 
+def test_priv_11_the_recording_of_raw_bytes_goes_too(tmp_path: Path) -> None:
+    written = write_ring(tmp_path, 100)
+    folder = written.directory / "recordings"
+    folder.mkdir()
+    for name in ("raw.jsonl", "raw.jsonl.1"):
+        (folder / name).write_text("bytes of a sensor", encoding="utf-8")
+    assert purge(written, "--sensor", "air-roof", "--yes") == 0
+    assert list(folder.iterdir()) == []
+
+
 def config_of(folder: Path) -> Path:
     path = folder / "gateway.toml"
     path.write_text(

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from gateway.assembly import recording
 from gateway.buffer import purge_directory
 from gateway.buffer.inspect import RING_FILE
 from gateway.cli import EXIT_FAILED, EXIT_OK
@@ -18,6 +19,7 @@ from gateway.cli.buffer.source import (
     open_ring,
 )
 from gateway.clock import Clock
+from gateway.config.model import Configuration, RecordingSection
 from gateway.control import PURGE, RunningDaemon, find_daemon, read_purge, request_purge
 from gateway.errors import ConfigError, DataDirectoryBusy, GatewayError
 
@@ -55,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         clock = Clock(trusted=loaded is not None and loaded.clock.trusted)
         removed = _purge(directory, clock, sensor, runtime)
+        _forget_recorded(loaded, directory)
     if arguments.json:
         print(json.dumps({"removed": removed}))
     else:
@@ -112,6 +115,15 @@ def _purge(directory: Path, clock: Clock, sensor: str | None, runtime: Path | No
         raise GatewayError(f"the purge is not complete, ask again: {error}") from error
     finally:
         _give_back(directory)
+
+
+def _forget_recorded(loaded: Configuration | None, directory: Path) -> None:
+    """Delete the recording of raw bytes too, all of it."""
+    section = RecordingSection() if loaded is None else loaded.recording
+    try:
+        recording(section, directory).remove()
+    except OSError as error:
+        raise GatewayError(f"the purge is not complete, ask again: {error}") from error
 
 
 def _give_back(directory: Path) -> None:

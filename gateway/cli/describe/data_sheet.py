@@ -20,7 +20,7 @@ NEEDED = ("publisher", "contact")
 CLASS_MEANINGS: Mapping[PrivacyClass, str] = {
     "P0": "physical quantities, no person",
     "P1": "statistics about people or vehicles, without identifiers",
-    "P2": "identifiers exist for seconds in memory; leaves to nobody",
+    "P2": "identifiers exist for minutes in memory; only counts leave, the small ones hidden",
     "P3": "data of a household or a person",
 }
 
@@ -75,6 +75,7 @@ def _sensor(
         "purpose": section.purpose or None,
         "controller": section.controller or None,
         "legal_basis": section.legal_basis or None,
+        "sign": section.sign or None,
         "retention_s": sensor_limit_s(configuration, section, facts.privacy),
         "recipients": [
             _recipient(broker, sensor)

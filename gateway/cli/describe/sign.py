@@ -21,6 +21,12 @@ THINGS: Mapping[str, Mapping[Language, str]] = {
         "da": "antal personer (ingen bliver genkendt)",
         "en": "number of people (nobody is recognised)",
     },
+    "devices": {
+        "da": "antal telefoner og andet udstyr med Bluetooth i nærheden (ingen bliver genkendt; "
+        "adresserne glemmes efter højst et kvarter)",
+        "en": "number of phones and other Bluetooth devices near by (nobody is recognised; the "
+        "addresses are forgotten after a quarter of an hour at most)",
+    },
     "parking": {"da": "optagne parkeringspladser", "en": "occupied parking spaces"},
     "power": {"da": "elforbrug", "en": "use of electricity"},
     "heat": {"da": "varmeforbrug", "en": "use of heat"},
@@ -113,7 +119,7 @@ def _sign(sheet: Mapping[str, Any], language: Language) -> Iterator[str]:
     yield f"{words['who']}: {sheet['publisher']}"
     yield f"{words['what']}: {', '.join(_things(sensors, language))}."
     yield words["numbers"]
-    personal = [sensor for sensor in sensors if sensor["privacy"] == "P3"]
+    personal = [sensor for sensor in sensors if _has_reasons(sensor)]
     if all(sensor["privacy"] in NOBODYS for sensor in sensors):
         yield words["nobody"]
     for sensor in personal:
@@ -122,6 +128,11 @@ def _sign(sheet: Mapping[str, Any], language: Language) -> Iterator[str]:
     yield f"{words['ask']}: {sheet['contact']}"
     if sheet["page"]:
         yield f"{words['more']}: {sheet['page']}"
+
+
+def _has_reasons(sensor: Mapping[str, Any]) -> bool:
+    """Tell whether those concerned are to be told why, by whom and by what right."""
+    return sensor["privacy"] == "P3" or (sensor["privacy"] == "P2" and bool(sensor["sign"]))
 
 
 def _things(sensors: list[Mapping[str, Any]], language: Language) -> list[str]:
@@ -137,7 +148,8 @@ def _personal(sensor: Mapping[str, Any], language: Language) -> Iterator[str]:
     yield f"  {words['purpose']}: {sensor['purpose']}"
     yield f"  {words['controller']}: {sensor['controller']}"
     yield f"  {words['basis']}: {sensor['legal_basis']}"
-    yield f"  {words['kept']} {_duration(sensor['retention_s'], language)}."
+    if sensor["retention_s"] is not None:
+        yield f"  {words['kept']} {_duration(sensor['retention_s'], language)}."
     seldom_s = [each["at_most_one_in_s"] for each in sensor["recipients"]]
     if seldom_s and min(seldom_s):
         yield f"  {words['seldom']} {_duration(min(seldom_s), language)}."

@@ -10,6 +10,7 @@ from gateway.cli.common import add_config_argument
 from gateway.cli.doctor.brokers import examine_brokers
 from gateway.cli.doctor.clock import examine_clock
 from gateway.cli.doctor.finding import Finding, report, worst
+from gateway.cli.doctor.footfall import examine_footfall
 from gateway.cli.doctor.ports import examine_ports
 from gateway.cli.doctor.secrets import examine_secrets
 from gateway.cli.doctor.storage import examine_storage
@@ -44,6 +45,7 @@ async def _examine(configuration: Configuration) -> list[Finding]:
         *examine_secrets(configuration),
         *examine_storage(configuration.buffer),
         *examine_ports(configuration.sensor),
+        *examine_footfall(configuration.sensor),
         *await examine_clock(configuration.clock),
         *await examine_brokers(configuration),
     ]

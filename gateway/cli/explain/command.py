@@ -16,7 +16,7 @@ from gateway.cli.explain.trace import TracedChain, traced_builder
 from gateway.config.model import Configuration, SensorSection
 from gateway.config.secrets import driver_options
 from gateway.config.words import nearest
-from gateway.driver import Driver, driver_class
+from gateway.driver import Driver, driver_class, info_with
 from gateway.errors import ConfigError, GatewayError
 from gateway.filters import Environment, filters_for
 from gateway.reading import Dims, PrivacyClass, Series
@@ -186,7 +186,8 @@ def _stored(
             end_ns=now_ns,
             notes=[PASSED],
         )
-        _feed(report, stored, series, section.filter, frozenset(driver.info.quantities))
+        quantities = info_with(driver, section.options).quantities
+        _feed(report, stored, series, section.filter, frozenset(quantities))
     if stored.suppressed:
         report.notes.append(f"{stored.suppressed} hidden counts are not looked at.")
     return report

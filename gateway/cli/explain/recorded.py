@@ -6,9 +6,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO
 
-from gateway.assembly import Sensor
+from gateway.assembly import Sensor, driver_info
+from gateway.cli.decoder import Decoder
 from gateway.cli.explain.trace import TracedChain
-from gateway.driver import Beacon, Outcome, Stream
+from gateway.driver import Beacon, Outcome
 from gateway.errors import ConfigError, GatewayError
 from gateway.intake import Intake, SensorStats
 from gateway.reading import Dims, PrivacyClass, Series, SeriesKey
@@ -83,7 +84,7 @@ def play(path: Path, sensor: Sensor, builder: Builder) -> Played:
         chains.append(builder(quantity, dims))
         return chains[-1]
 
-    intake.add_sensor(name, sensor.driver.info, privacy=sensor.privacy, build_chain=build)
+    intake.add_sensor(name, driver_info(sensor), privacy=sensor.privacy, build_chain=build)
     played = Played(intake.stats[name], chains)
     last_ns = shift_ns = 0
     ticked_ns = -(1 << 62)
@@ -106,16 +107,14 @@ def play(path: Path, sensor: Sensor, builder: Builder) -> Played:
 
 
 def _outcomes(path: Path, sensor: Sensor, played: Played) -> Iterator[tuple[float, list[Outcome]]]:
-    driver = sensor.driver
-    if not isinstance(driver, Stream | Beacon):  # the configuration has refused it
-        raise GatewayError(f"{driver.info.name} has no recordings")
+    decoder = Decoder(sensor.driver)
     try:
         if not path.is_file():
             raise ConfigError("is no file", key="--recording", value=str(path))
         with path.open("rb") as file:
             for line in _lines(file):
                 try:
-                    item = _parse(line, driver, sensor, played)
+                    item = _parse(line, decoder, sensor, played)
                 except RecordingError:
                     played.malformed += 1
                     continue
@@ -127,20 +126,20 @@ def _outcomes(path: Path, sensor: Sensor, played: Played) -> Iterator[tuple[floa
 
 
 def _parse(
-    line: bytes, driver: Stream | Beacon, sensor: Sensor, played: Played
+    line: bytes, decoder: Decoder, sensor: Sensor, played: Played
 ) -> tuple[float, list[Outcome]] | None:
     """Return when and what a line says; None if it is of something else."""
-    if isinstance(driver, Stream):
+    if not isinstance(sensor.driver, Beacon):
         recorded = parse_bytes(line)
         if recorded.sensor not in ("", sensor.section.name):
             if len(played.others) < MAX_NAMED:
                 played.others.add(recorded.sensor)
             return None
-        return recorded.time_s, list(driver.feed(recorded.data))
+        return recorded.time_s, decoder.take(recorded)
     time_s, advert = parse_advert(line)
-    if advert.address != sensor.section.address or not driver.claims(advert):
+    if advert.address != sensor.section.address or not sensor.driver.claims(advert):
         return None
-    return time_s, list(driver.decode(advert))
+    return time_s, decoder.hear(advert)
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
