@@ -35,5 +35,10 @@ crash:  ## power cuts on a fake disk: STATES=100000 SEED=7, replay one with STAT
 	@scripts/setup dev
 	@$(VENV)/bin/python -m tests.crash.run --states $(STATES) --seed $(SEED) --state $(STATE) --kills $(KILLS) $(ARGS)
 
+.PHONY: fuzz
+fuzz:  ## random and damaged bytes for every decoder; ARGS="--inputs 1000000 --driver p1 --seed 7"
+	@scripts/setup dev
+	@$(VENV)/bin/python -m tests.drivers.fuzz $(ARGS)
+
 lock:  ## write the lock files anew
 	@scripts/lock --upgrade

@@ -5,6 +5,7 @@ import pytest
 from drivers.ops243 import Ops243, Ops243Options
 from drivers.ops243.simulated import SimulatedOps243
 from gateway.driver import Restarted
+from gateway.reading import Fault
 from tests.drivers.driver_cases import faults, feed_all, make, readings, restarts
 
 
@@ -21,7 +22,15 @@ def test_the_settings_that_are_sent() -> None:
     options = Ops243Options(
         report="speeds", sampling_ksps=10, min_speed_kmh=18, direction="inbound"
     )
-    assert list(Ops243(options).on_open())[3:] == [b"SX", b"R+", b"R>5.00\r", b"On"]
+    assert list(Ops243(options).on_open())[3:] == [b"SX", b"R+", b"R>5.00\r", b"On", b"R?"]
+    options = Ops243Options(max_speed_kmh=144, min_magnitude=50, angle_deg=60)
+    assert list(Ops243(options).on_open())[5:] == [
+        b"R>0.00\r",
+        b"R<20.00\r",
+        b"M>50\r",
+        b"ON",
+        b"R?",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -44,8 +53,8 @@ def test_the_simulator_forgets_its_settings_and_says_so() -> None:
     assert readings(before)
     device.power_cycle()
     lost = feed_all(driver, [device.emit() for _ in range(50)])
-    assert restarts(lost) == 1
     assert isinstance(lost[0], Restarted)
+    assert 2 <= restarts(lost) <= 3  # plain text for a while is told as well
     assert readings(lost) == []
     assert set(faults(lost)) == {"unknown"}
     feed_all(driver, [device.receive(command) for command in driver.on_open()])
@@ -89,6 +98,61 @@ def test_the_tail_of_a_plain_line_is_not_believed() -> None:
     driver = make("ops243", {"report": "speeds"})
     outcomes = feed_all(driver, [b'"mps",5.7\r\n"mps",6.5\r\n'])
     assert [value for _, value, _ in readings(outcomes)] == [23.4]
+
+
+def test_a_radar_that_forgot_without_a_word_is_set_up_again() -> None:
+    """Its reset line was lost on the way; it writes plain text from then on."""
+    device, driver = SimulatedOps243(3), Ops243(Ops243Options())
+    feed_all(driver, [device.receive(command) for command in driver.on_open()])
+    device.power_cycle()
+    written = b"".join(device.emit() for _ in range(50))
+    head, _, tail = written.partition(b"}\r\n")
+    assert b"ResetReason" in head
+    lines = tail.splitlines(keepends=True)
+    outcomes = feed_all(driver, lines[:3])
+    assert [type(outcome) for outcome in outcomes] == [Fault, Fault, Fault, Restarted]
+    answers = feed_all(driver, [device.receive(command) for command in driver.on_open()])
+    assert answers == []
+    after = feed_all(driver, [device.emit() for _ in range(50)])
+    assert readings(after)
+    assert faults(after) == []
+    assert restarts(after) == 0
+
+
+def test_a_radar_that_never_writes_json_is_told_again_after_every_twelve_lines() -> None:
+    driver = make("ops243")
+    asked = []
+    for number in range(1, 50):
+        if restarts(feed_all(driver, [b"\n5.0\r\n"])):
+            asked.append(number)
+            driver.on_open()
+    assert asked == [4, 16, 28, 40]  # the first line may be the tail of one
+    feed_all(driver, [b'{"unit":"mps","DetectedObjectVelocity":"10.0"}\r\n'])
+    assert [restarts(feed_all(driver, [b"5.0\r\n"])) for _ in range(3)] == [0, 0, 1]
+
+
+def test_every_setting_that_is_answered_is_compared() -> None:
+    device = SimulatedOps243(3)
+    driver = Ops243(Ops243Options(min_speed_kmh=20, max_speed_kmh=90, angle_deg=20))
+    answers = [device.receive(command) for command in driver.on_open()]
+    assert sum(map(bool, answers)) == 3
+    assert feed_all(driver, answers) == []
+    for other in (b"UK", b"SX", b"R>1\rR?", b"R<9\rR?"):
+        outcomes = feed_all(driver, [device.receive(other)])
+        assert faults(outcomes) == ["device_error"]
+        assert restarts(outcomes) == 1
+        again = [device.receive(command) for command in driver.on_open()]
+        assert feed_all(driver, again) == []
+
+
+def test_a_radar_that_refuses_a_setting_is_told_again_a_few_times_only() -> None:
+    driver = make("ops243")
+    wrong, right = b'{"SamplingRate":10000}\r\n', b'{"SamplingRate":20000}\r\n'
+    outcomes = [feed_all(driver, [wrong]) for _ in range(5)]
+    assert [faults(each) for each in outcomes] == [["device_error"]] * 5
+    assert [restarts(each) for each in outcomes] == [1, 1, 1, 0, 0]
+    assert feed_all(driver, [right]) == []
+    assert restarts(feed_all(driver, [wrong])) == 1
 
 
 def test_an_overlong_line_is_dropped_and_the_next_one_is_read() -> None:

@@ -1,15 +1,20 @@
 """P1 telegrams: checksum, privacy, age of sub-meter values, and bounded memory."""
 
+import json
 import re
 from collections.abc import Sequence
 
 import pytest
+from dsmr_parser import telegram_specifications
+from dsmr_parser.parsers import TelegramParser
 
+from drivers.checks import crc16_arc
 from drivers.p1.simulated import SimulatedP1
-from drivers.p1.telegram import MAX_TELEGRAM_BYTES, crc16_arc
+from drivers.p1.telegram import MAX_TELEGRAM_BYTES
 from gateway.driver import Outcome
 from gateway.reading import Fault, Flag, Measured
 from tests.drivers.driver_cases import FOLDER, all_cases, faults, feed_all, make, readings
+from tests.shared_material import shared
 
 
 def telegram(*lines: str) -> bytes:
@@ -43,6 +48,10 @@ def test_the_age_of_a_gas_value_is_a_difference_of_two_stamps(
 ) -> None:
     expected = [Measured("gas.volume", 100.5, (("channel", "1"),), age_s, flags)]
     assert feed_all(make("p1"), [gas(clock, stamp)]) == expected
+
+
+def test_a_gas_value_in_another_unit_is_none() -> None:
+    assert feed_all(make("p1"), [gas("260310121500W", "260310120000W", "00100.500*kWh")]) == []
 
 
 def test_a_gas_value_is_yielded_once_but_a_corrected_one_again() -> None:
@@ -154,3 +163,103 @@ def test_no_test_case_holds_a_real_meter() -> None:
     for path in (FOLDER / "p1" / "testcases").iterdir():
         assert re.search(r'"/(?!ABC5)', path.read_text(encoding="utf-8")) is None
     assert [case for case in all_cases(beacons=False) if case.driver == "p1"]
+
+
+def test_net_power_is_taken_before_import_and_export() -> None:
+    lines = ("1-0:1.7.0(01.500*kW)", "1-0:2.7.0(00.200*kW)", "1-0:16.7.0(-00.700*kW)")
+    assert feed_all(make("p1"), [telegram(*lines)]) == [Measured("power.active", -700.0)]
+    unreadable = (*lines[:2], "1-0:16.7.0(junk)")
+    assert faults(feed_all(make("p1"), [telegram(*unreadable)])) == ["unknown"]
+
+
+# -- a second opinion ---------------------------------------------------------------------------
+
+Series = dict[tuple[str, str], float]
+DSMR_PHASED: dict[str, tuple[str, float]] = {
+    "INSTANTANEOUS_VOLTAGE_L{}": ("electric.voltage", 1.0),
+    "INSTANTANEOUS_CURRENT_L{}": ("electric.current", 1.0),
+    "INSTANTANEOUS_ACTIVE_POWER_L{}_POSITIVE": ("power.active", 1000.0),
+    "INSTANTANEOUS_ACTIVE_POWER_L{}_NEGATIVE": ("power.active", -1000.0),
+}
+DSMR_NAMES: dict[str, tuple[str, str, float]] = {
+    "CURRENT_ELECTRICITY_USAGE": ("power.active", "", 1000.0),
+    "CURRENT_ELECTRICITY_DELIVERY": ("power.active", "", -1000.0),
+    "ELECTRICITY_IMPORTED_TOTAL": ("energy.active_import", "", 1.0),
+    "ELECTRICITY_EXPORTED_TOTAL": ("energy.active_export", "", 1.0),
+    "ELECTRICITY_USED_TARIFF_1": ("energy.active_import", "1", 1.0),
+    "ELECTRICITY_USED_TARIFF_2": ("energy.active_import", "2", 1.0),
+    "ELECTRICITY_DELIVERED_TARIFF_1": ("energy.active_export", "1", 1.0),
+    "ELECTRICITY_DELIVERED_TARIFF_2": ("energy.active_export", "2", 1.0),
+} | {
+    name.format(n): (quantity, f"L{n}", factor)
+    for name, (quantity, factor) in DSMR_PHASED.items()
+    for n in (1, 2, 3)
+}
+
+
+def theirs(text: str, specification: str) -> Series:
+    """Return what dsmr-parser makes of a telegram, as our series."""
+    parsed = TelegramParser(getattr(telegram_specifications, specification)).parse(text)
+    found: Series = {}
+    for name, item in parsed:
+        if name in DSMR_NAMES:
+            quantity, dimension, factor = DSMR_NAMES[name]
+            known = found.get((quantity, dimension), 0.0)
+            scale = 0.001 if item.unit in ("Wh", "W") else 1.0
+            found[quantity, dimension] = known + factor * scale * float(item.value)
+    return found
+
+
+def compared(text: str, specification: str) -> int:
+    """Return how many series both decoders have; fail if one of them differs."""
+    expected = theirs(text, specification)
+    data = text.encode("latin-1")
+    outcomes = feed_all(make("p1", {"unchecked": True}), [data, data])
+    got = {
+        (o.quantity, next((value for _, value in o.dims), "")): o.value
+        for o in outcomes
+        if isinstance(o, Measured)
+    }
+    assert {key: got.get(key) for key in expected} == pytest.approx(expected)
+    return len(expected)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_dsmr_parser_reads_the_same_from_the_simulated_meter(seed: int) -> None:
+    device = SimulatedP1(seed, interval_s=900.0)
+    for _ in range(30):
+        assert compared(device.emit().decode("ascii"), "V5") == 11
+
+
+@pytest.mark.parametrize(
+    ("kind", "specification", "series"),
+    [
+        ("TELEGRAM_V2_2", "V2_2", 5),
+        ("TELEGRAM_V3", "V3", 5),
+        ("TELEGRAM_V4_2", "V4", 11),
+        ("TELEGRAM_V5", "V5", 14),
+        ("TELEGRAM_V5_TWO_MBUS", "V5", 14),
+        ("TELEGRAM_FLUVIUS_V171", "BELGIUM_FLUVIUS", 14),
+        ("TELEGRAM_V5_EON_HU", "EON_HUNGARY", 13),
+    ],
+)
+def test_dsmr_parser_reads_the_same_from_recordings(
+    kind: str, specification: str, series: int
+) -> None:
+    path = shared("captures", "dsmr_p1_nl_be.json")
+    if path is None:
+        pytest.skip("the captures are not beside this checkout")
+    frames = json.loads(path.read_text(encoding="utf-8"))["frames"]
+    (text,) = (f["text"] for f in frames if f["kind"].endswith(f" {kind}"))
+    assert compared(text, specification) == series
+
+
+def test_dsmr_parser_reads_the_same_from_swedish_recordings() -> None:
+    path = shared("captures", "p1_sweden.json")
+    if path is None:
+        pytest.skip("the captures are not beside this checkout")
+    frames = json.loads(path.read_text(encoding="utf-8"))["frames"]
+    good = [f["text"] for f in frames if f.get("crc") == "ok" and f["text"].startswith("/")]
+    assert len(good) >= 3
+    for text in good:
+        assert compared(text, "SWEDEN") >= 8
