@@ -379,7 +379,8 @@ class Flusher:
     def _work(self, job: _Job) -> None:
         """Run in the thread. Catalogue and links first: a block never needs what is not there."""
         store = self._store
-        if job.reopen or not store.in_place:
+        # A ring that is nowhere refuses here, before a side file of the real one is overwritten.
+        if self._volatile or job.reopen or not store.in_place:
             self._renew_lock()
             store.reopen()
             job.began_anew = store.begun_anew

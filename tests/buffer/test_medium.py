@@ -15,6 +15,7 @@ from gateway.buffer import Batch, Buffer, Gap
 from gateway.buffer import flusher as flusher_module
 from gateway.buffer import healing as healing_module
 from gateway.buffer import lane as lane_module
+from gateway.buffer.files import BlockFile, RingFile
 from gateway.buffer.layout import BLOCK_SIZE, FIRST_DATA_SLOT, READINGS_PER_BLOCK
 from tests.buffer.support import (
     KEY,
@@ -311,6 +312,37 @@ async def test_memory_goes_behind_what_the_disk_holds_when_it_comes_back(tmp_pat
     assert buffer.series(in_memory).key == KEY
     later = buffer.series_id(KEY._replace(sensor="new"), unit="ug/m3", privacy="P0")
     assert later < 1 << 31, "ids go on where they were"
+    await buffer.close()
+
+
+async def test_a_ring_in_memory_leaves_the_names_on_the_disk_alone(tmp_path: Path) -> None:
+    """Only the ring file cannot be read; the directory takes writes all the time."""
+    buffer = await open_buffer(tmp_path)
+    link = buffer.reader(LINK)
+    append_values(buffer, range(10))
+    on_disk = buffer.series_id(KEY, unit="ug/m3", privacy="P0")
+    await buffer.close()
+    names = settings_for(tmp_path).directory / "series.json"
+    before = names.read_bytes()
+    readable = False
+
+    def open_file(path: Path) -> BlockFile:
+        if not readable:
+            raise OSError(errno.EIO, "EIO")
+        return RingFile(path)
+
+    buffer = await open_buffer(tmp_path, open_file=open_file)
+    link = buffer.reader(LINK)
+    append_values(buffer, range(10, 20))
+    assert buffer.series(on_disk).key != KEY, "the names are not known yet"
+    with pytest.raises(OSError, match="EIO"):
+        await buffer.flush()
+    assert names.read_bytes() == before
+    async with running(buffer):
+        readable = True
+        await until(lambda: not buffer.stats.degraded and not buffer.stats.unflushed_readings)
+        assert buffer.series(on_disk).key == KEY
+        assert values_of(await drain(link)) == list(range(20))
     await buffer.close()
 
 
