@@ -25,8 +25,8 @@ TOOLS = {
 """Marker -> the program that a test with that marker needs."""
 NODE_MODULES = Path(__file__).parent / "consumers" / "node_modules" / ".package-lock.json"
 """npm writes it when everything is there."""
-THREAD_END_S = 1.0
-"""asyncio's thread that waited for a child process reports first and ends then."""
+THREAD_END_S = 5.0
+"""asyncio's thread that waited for a child process reports first and ends then. A hang, no pace."""
 WATCHED_MODULES = ["gateway", "drivers"]
 """A blocking call from one of these inside the event loop fails the test."""
 SBIN = "/usr/sbin:/sbin"

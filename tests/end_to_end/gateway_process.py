@@ -27,10 +27,10 @@ __all__ = [
     "run_command",
 ]
 
-START_TIMEOUT_S = 20.0
-STOP_TIMEOUT_S = 10.0
-"""A hang, not a promise."""
-WAIT_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 20.0
+"""Hangs, not promises; a stop that waits for an acknowledgement would take 30 s."""
+WAIT_TIMEOUT_S = 60.0
 POLL_INTERVAL_S = 0.05
 MAX_DATAGRAM = 4096
 

@@ -11,7 +11,8 @@ from typing import Any, Self
 
 __all__ = ["Received", "Subscriber", "first_arrivals"]
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
+"""A hang, not a promise."""
 POLL_INTERVAL_S = 0.05
 
 

@@ -5,13 +5,20 @@ PRIV-01: of the two hundred strangers who walk past the sensor nothing may remai
 
 import random
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from drivers.ble_ha.simulated import SimulatedBleHa
+from drivers.bthome.simulated import SimulatedBTHome
 from drivers.ruuvi.simulated import SimulatedRuuvi
-from tests.brokers import Mosquitto
+from drivers.victron.simulated import SimulatedVictron
+from gateway.reading import Measured
+from tests.brokers import Mosquitto, free_port
+from tests.drivers.driver_cases import make
 from tests.end_to_end.gateway_process import GatewayProcess, broker
 from tests.end_to_end.subscriber import Subscriber
 from tests.transports.fake_bluez import FakeBlueZ, PrivateBus
@@ -111,7 +118,7 @@ def files_below(*folders: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("bluez", [True, False], indirect=True, ids=["passive", "active"])
-@pytest.mark.timeout(40)
+@pytest.mark.timeout(120)
 async def test_a_configured_tag_arrives_and_strangers_leave_no_trace(
     tmp_path: Path, bluez: FakeBlueZ
 ) -> None:
@@ -170,6 +177,71 @@ async def test_a_configured_tag_arrives_and_strangers_leave_no_trace(
     assert traces(places, [TAG]) == []
 
 
+SEVERAL = """
+    [[sensor]]
+    name = "node"
+    driver = "bthome"
+    address = "C4:7F:51:00:00:02"
+    [[sensor]]
+    name = "shed"
+    driver = "ble_ha"
+    address = "C4:7F:51:00:00:03"
+    options = {{ package = "govee-ble" }}
+    [[sensor]]
+    name = "charger"
+    driver = "victron"
+    address = "C4:7F:51:00:00:04"
+    options = {{ key_file = "{key}" }}
+"""
+
+
+@pytest.mark.timeout(40)
+async def test_other_families_arrive_through_the_real_radio(
+    tmp_path: Path, bluez: FakeBlueZ
+) -> None:
+    """A value repeated by a library's memory, or by a device's copies, would be counted here."""
+    pytest.importorskip("govee_ble")
+    key = tmp_path / "key"
+    key.write_text(SimulatedVictron.OPTIONS["key"])
+    key.chmod(0o600)
+    models: dict[str, Any] = {
+        "node": SimulatedBTHome(1, "C4:7F:51:00:00:02"),
+        "shed": SimulatedBleHa(1, "C4:7F:51:00:00:03"),
+        "charger": SimulatedVictron(1, "C4:7F:51:00:00:04"),
+    }
+    adverts = [model.emit() for _ in range(3) for model in models.values()]
+    drivers = {
+        "C4:7F:51:00:00:02": make("bthome"),
+        "C4:7F:51:00:00:03": make("ble_ha", SimulatedBleHa.OPTIONS),
+        "C4:7F:51:00:00:04": make("victron", SimulatedVictron.OPTIONS),
+    }
+    outcomes = [out for advert in adverts for out in drivers[advert.address].decode(advert)]
+    expected = Counter(each.quantity for each in outcomes if isinstance(each, Measured))
+    async with Mosquitto(tmp_path / "broker") as mosquitto:
+        sections = SEVERAL.format(key=key) + broker("aarhus", mosquitto.port, 'format = "json"')
+        async with (
+            Subscriber(tmp_path, mosquitto.port) as city,
+            GatewayProcess(tmp_path, sections, size="1 MiB") as gateway,
+        ):
+            await gateway.until_metric("scanner_open", 1)
+            for advert in adverts:
+                assert await bluez.advert(
+                    advert.address,
+                    rssi=advert.rssi,
+                    name=advert.name,
+                    manufacturer_data=advert.manufacturer_data or None,
+                    service_data=advert.service_data or None,
+                )
+            await gateway.until("aarhus", acknowledged=expected.total())
+            page = await gateway.metrics()
+            assert page.value("scanner_adverts_total") == len(adverts)
+            assert page.total("sensor_faults_total") == 0
+            await city.subscribed()
+        readings = city.readings()
+    assert Counter(each["quantity"] for each in readings) == expected
+    assert {each["sensor"] for each in readings} == models.keys()
+
+
 def test_the_search_finds_what_it_looks_for() -> None:
     address = "C4:7F:51:0A:0B:0C"
     raw = bytes.fromhex("c47f510a0b0c")
@@ -185,3 +257,20 @@ def test_the_search_finds_what_it_looks_for() -> None:
     ):
         assert traces({"somewhere": b"\x00x" + trace + b"y"}, [address])
     assert not traces({"somewhere": b"C4:7F:51:0A:0B:0D"}, [address])
+
+
+@pytest.mark.timeout(30)
+async def test_scanning_goes_on_whatever_the_brokers_do(tmp_path: Path, bluez: FakeBlueZ) -> None:
+    tag = SimulatedRuuvi(1, TAG)
+    sections = SECTIONS + broker("aarhus", free_port())  # nobody is there
+    async with GatewayProcess(tmp_path, sections, size="1 MiB") as gateway:
+        await gateway.until_metric("scanner_open", 1)
+        for _ in range(MEASUREMENTS):
+            await bluez.advert(TAG, manufacturer_data=tag.emit().manufacturer_data)
+        await gateway.until_metric("buffer_appended_readings_total", 4 * MEASUREMENTS)
+        page = await gateway.metrics()
+        assert page.value("scanner_open") == 1
+        assert page.total("scanner_restarts_total") == 0
+        assert page.total("scanner_recovery_step") == 0
+        assert page.value("scanner_decode_seconds_total") > 0
+        assert page.value("link_connects_total") == 0

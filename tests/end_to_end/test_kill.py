@@ -3,8 +3,8 @@
 What is claimed, for each life of the daemon from its start to its SIGKILL:
 
 * A report that was written to the line after the port was open, and that the ring had accepted
-  (/status.json shows it or a later one) for longer than the open interval and a margin when the
-  process died, reaches the broker. The promise is 250 ms by default; here it is 100 ms.
+  (/status.json shows it or a later one) for longer than some open intervals when the process
+  died, reaches the broker. The promise is 250 ms by default; here it is 100 ms.
 * What reaches the broker are reports that were written to the line, each with both of its values
   and in its order. Only the last report of a life may be without its second value.
 * One (epoch, sequence) never names two different readings.
@@ -34,8 +34,9 @@ pytestmark = pytest.mark.mosquitto
 
 KILLS = 10
 OPEN_INTERVAL_S = 0.1
-MARGIN_S = 0.4
-"""For a machine that is busy: saving the open block waits for its turn like everybody else."""
+TURNS = 5
+"""Open intervals before a kill, in each of which the daemon has answered: on a busy machine saving
+the open block waits for its turn like everybody else."""
 SENSOR = "air"
 
 
@@ -84,8 +85,9 @@ async def live_and_die(
         return life.last >= wanted
 
     await gateway.eventually(accepted, lambda: f"report {wanted} is not accepted: {life}")
-    await gateway.link("aarhus")  # the identity
-    await asyncio.sleep(OPEN_INTERVAL_S + MARGIN_S)
+    for _ in range(TURNS):
+        await gateway.link("aarhus")  # the identity
+        await asyncio.sleep(OPEN_INTERVAL_S)
     await gateway.kill()
     traffic.resume()
     return life

@@ -23,10 +23,15 @@ TAG_PAYLOAD = "0512FC5394C37C0004FFFC040CAC364200CDCBB8334C884F"
 NOT_EVERYWHERE = {"process_open_fds"}
 """The document says that kernels before 6.2 do not show it."""
 NOT_YET = {
-    "citylab_gateway_scanner_restarts",  # nothing went wrong with it
+    "citylab_gateway_scanner_limited_adverts",  # no sensor sent too much
+    "citylab_gateway_connections",  # there is no sensor to connect to, nor a radio
+    "citylab_gateway_connections_seconds",
+    "citylab_gateway_connections_waiting",
+    "citylab_gateway_crowd_windows",  # nobody counts here
     "citylab_gateway_buffer_written_bytes_per_day",  # says nothing in the first minute
     "citylab_gateway_link_certificate_expiry_timestamp_seconds",  # plain text here
     "citylab_gateway_clock_since_step_seconds",  # nobody set the clock
+    "citylab_gateway_clock_check_ahead_seconds",  # none of these tells the time
     "citylab_gateway_sensor_learnt_interval_seconds",  # takes more readings than these
 }
 HISTOGRAM_LABELS = {"le"}
@@ -55,14 +60,14 @@ async def scrape_after_work(tmp_path: Path) -> MetricsPage:
     os.mkfifo(tmp_path / "adverts")
     tag = f'[[sensor]]\nname = "tag"\ndriver = "ruuvi"\naddress = "{TAG}"'
     replay = f'[bluetooth]\nreplay = "{tmp_path}/adverts"'
-    strict = '[sensor.filter."air.pm25"]\nrange = { max = 50.0, action = "drop" }'
+    strict = 'record = true\n[sensor.filter."air.pm25"]\nrange = { max = 50.0, action = "drop" }'
+    asked = f'[[sensor]]\nname = "co2"\ndriver = "mhz19"\nport = "{tmp_path}/unplugged"'
     async with Mosquitto(tmp_path / "broker") as mosquitto:
-        sections = "\n".join(
-            [replay, dust_sensor("air", tmp_path, strict), tag, broker("aarhus", mosquitto.port)]
-        )
+        dust = dust_sensor("air", tmp_path, strict)
+        sections = "\n".join([replay, dust, tag, asked, broker("aarhus", mosquitto.port)])
         with HeldLine(tmp_path / "tty-air") as line:
             async with GatewayProcess(tmp_path, sections) as gateway:
-                await gateway.until_metric("port_open", 1)
+                await gateway.until_metric("port_open", 1, sensor="air")
                 await gateway.until_metric("scanner_open", 1)
                 advert = {"t": 0, "address": TAG, "manufacturer_data": {"1177": TAG_PAYLOAD}}
                 (tmp_path / "adverts").write_text(json.dumps(advert) + "\n", encoding="utf-8")
@@ -74,7 +79,7 @@ async def scrape_after_work(tmp_path: Path) -> MetricsPage:
                 return await gateway.metrics()
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(120)
 async def test_page_and_document_agree(tmp_path: Path) -> None:
     page = await scrape_after_work(tmp_path)
     found, told = shown(page), documented()
@@ -99,7 +104,7 @@ async def test_page_and_document_agree(tmp_path: Path) -> None:
     assert (process.returncode, output) == (0, b"")
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(120)
 async def test_every_part_has_its_own_count_of_restarts(tmp_path: Path) -> None:
     page = await scrape_after_work(tmp_path)
     tasks = [sample.labels["task"] for sample in page.samples("task_restarts_total")]

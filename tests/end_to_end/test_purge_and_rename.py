@@ -24,7 +24,7 @@ def holds(folder: Path, text: str) -> list[str]:
     ]
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 async def test_priv_11_a_purged_sensor_is_gone_and_may_come_back(tmp_path: Path) -> None:
     port = free_port()
     with (
@@ -83,7 +83,7 @@ async def test_priv_11_a_purged_sensor_is_gone_and_may_come_back(tmp_path: Path)
                     )
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 async def test_a_renamed_broker_goes_on_where_it_was(tmp_path: Path) -> None:
     dead = free_port()
     with HeldLine(tmp_path / "tty-air") as line:

@@ -14,6 +14,8 @@ from tests.end_to_end.gateway_process import GatewayProcess, broker, dust_sensor
 from tests.end_to_end.held_line import HeldLine, Traffic, number_of
 from tests.end_to_end.subscriber import Subscriber, first_arrivals
 
+pytestmark = pytest.mark.timeout(120)
+
 SENSOR = "air"
 NEVER = "60 s"
 """A flush interval longer than any test: what is on the disk was brought there by the stop."""
@@ -21,7 +23,6 @@ NEVER = "60 s"
 
 @pytest.mark.mosquitto
 @pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.timeout(40)
 async def test_a_stop_under_load_flushes_everything(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
     port = free_port()
@@ -55,7 +56,6 @@ async def test_a_stop_under_load_flushes_everything(tmp_path: Path, seed: int) -
 
 @pytest.mark.mosquitto
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.timeout(30)
 async def test_the_broker_is_told(tmp_path: Path, number: signal.Signals) -> None:
     async with Mosquitto(tmp_path / "broker") as mosquitto:
         sections = dust_sensor(SENSOR, tmp_path) + broker("aarhus", mosquitto.port)
@@ -80,7 +80,6 @@ async def test_the_broker_is_told(tmp_path: Path, number: signal.Signals) -> Non
 
 
 @pytest.mark.mosquitto
-@pytest.mark.timeout(30)
 async def test_the_broker_tells_of_a_death_for_which_there_was_no_time(tmp_path: Path) -> None:
     async with Mosquitto(tmp_path / "broker") as mosquitto:
         gateway = GatewayProcess(tmp_path, broker("aarhus", mosquitto.port))
@@ -96,7 +95,6 @@ async def test_the_broker_tells_of_a_death_for_which_there_was_no_time(tmp_path:
 
 
 @pytest.mark.mosquitto
-@pytest.mark.timeout(40)
 async def test_a_broker_that_does_not_answer_holds_up_no_stop(tmp_path: Path) -> None:
     async with Mosquitto(tmp_path / "broker") as mosquitto:
         sections = (
@@ -116,7 +114,6 @@ async def test_a_broker_that_does_not_answer_holds_up_no_stop(tmp_path: Path) ->
     assert "stopped; everything is flushed" in gateway.log
 
 
-@pytest.mark.timeout(30)
 async def test_a_second_daemon_is_refused(tmp_path: Path) -> None:
     async with GatewayProcess(tmp_path, "") as first:
         (tmp_path / "second").mkdir()
@@ -176,7 +173,6 @@ async def test_wrong_usage_is_exit_code_2_and_no_daemon_is_1(tmp_path: Path) -> 
     assert answer.errors.startswith("error: ")
 
 
-@pytest.mark.timeout(30)
 async def test_systemd_is_told(tmp_path: Path) -> None:
     async with GatewayProcess(tmp_path, "").by_hand() as gateway:
         await gateway.start(WATCHDOG_USEC="300000")
@@ -195,7 +191,6 @@ async def test_systemd_is_told(tmp_path: Path) -> None:
         assert notified.lines.count("STOPPING=1") == 1
 
 
-@pytest.mark.timeout(40)
 async def test_a_name_server_that_does_not_answer_holds_up_no_stop(tmp_path: Path) -> None:
     """The look-up cannot be cancelled, so it is left behind; pytest's time-out is the limit."""
     patch = tmp_path / "patch"
@@ -212,7 +207,6 @@ async def test_a_name_server_that_does_not_answer_holds_up_no_stop(tmp_path: Pat
     assert "stopped; everything is flushed" in gateway.log
 
 
-@pytest.mark.timeout(40)
 async def test_a_port_that_is_taken_costs_the_page_and_nothing_else(tmp_path: Path) -> None:
     gateway = GatewayProcess(tmp_path, dust_sensor(SENSOR, tmp_path), flush_interval=NEVER)
     with socket.socket() as taken, HeldLine(tmp_path / "tty-air") as line:

@@ -151,7 +151,7 @@ async def test_writes_that_fail_lose_nothing(tmp_path: Path) -> None:
         assert numbers == list(range(traffic.next_number))
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 async def test_a_directory_that_cannot_be_used_is_no_reason_to_stop(tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.write_text("somebody put a file here", encoding="utf-8")

@@ -10,7 +10,7 @@ from tests.end_to_end.gateway_process import GatewayProcess, broker, dust_sensor
 from tests.end_to_end.held_line import HeldLine, dust_frame
 from tests.end_to_end.subscriber import Subscriber
 
-pytestmark = [pytest.mark.mosquitto, pytest.mark.timeout(40)]
+pytestmark = [pytest.mark.mosquitto, pytest.mark.timeout(120)]
 
 
 async def works(gateway: GatewayProcess, line: HeldLine, city: Subscriber) -> None:

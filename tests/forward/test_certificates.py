@@ -148,7 +148,7 @@ def test_the_library_for_certificates_is_loaded_only_with_files(pki: Path) -> No
 
 
 @pytest.mark.mosquitto
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(90)
 @pytest.mark.parametrize("way", ["mqtts", "wss"])
 async def test_sec_03_a_new_connection_uses_the_renewed_files(
     tmp_path: Path, own: TlsSection, pki: Path, way: str

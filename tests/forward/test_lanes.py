@@ -125,7 +125,7 @@ async def test_in_order_the_backlog_is_told_apart_too(tmp_path: Path) -> None:
 
 
 @mosquitto
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(90)
 @pytest.mark.parametrize("mode", ["in-order", "beside"])
 async def test_the_backlog_keeps_its_rate(tmp_path: Path, mode: str) -> None:
     """A slow machine is slower still, so this can only fail by being too fast."""
@@ -244,7 +244,7 @@ class InOrderOnly(JsonLines):
     histories = ("in-order",)
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(90)
 @pytest.mark.parametrize("refused", ["history", "live"])
 async def test_a_refused_message_stops_its_own_lane_alone(tmp_path: Path, refused: str) -> None:
     """Quota exceeded for one lane: refused again and again, but never set aside."""

@@ -89,7 +89,7 @@ async def test_publishes_settles_and_says_who_it_is(tmp_path: Path, protocol: st
 
 
 @mosquitto
-@pytest.mark.timeout(40)
+@pytest.mark.timeout(90)
 @pytest.mark.parametrize("way", ["kill", "stop"])
 async def test_a_broker_that_dies_under_traffic_costs_nothing(tmp_path: Path, way: str) -> None:
     catalogue, reader, city = Catalogue(), FakeReader(), Listener()
@@ -127,7 +127,7 @@ async def test_a_broker_that_dies_under_traffic_costs_nothing(tmp_path: Path, wa
 
 
 @mosquitto
-@pytest.mark.timeout(40)
+@pytest.mark.timeout(90)
 async def test_nothing_is_missing_after_two_deaths_of_the_broker(tmp_path: Path) -> None:
     """The city keeps a session and the broker a store, so every acknowledged reading shows."""
     catalogue, reader = Catalogue(), FakeReader()
@@ -191,13 +191,15 @@ async def test_partial_batches_wait_for_the_linger_time(tmp_path: Path) -> None:
     async with Mosquitto(tmp_path) as broker, city.on(broker.port):
         link = make_link(broker_section(broker.port, linger=0.5), reader, catalogue)
         async with running(link):
-            for _ in range(20):
+            fill(reader, series, 1)
+            await eventually(lambda: reader.acknowledged == 1)
+            for _ in range(19):
                 fill(reader, series, 1)
                 await asyncio.sleep(0.01)
             await eventually(lambda: reader.acknowledged == 20)
     sizes = [len(payload.splitlines()) for payload in city.payloads("/json")]
-    assert sizes[0] == 1
-    assert len(sizes) <= 3
+    assert sizes[0] == 1, "a quiet link sends at once"
+    assert len(sizes) < 10, "the others gather, however slow the machine is"
 
 
 @mosquitto
@@ -282,7 +284,7 @@ async def test_a_reading_without_series_and_one_that_no_format_can_carry_are_tol
 
 
 @mosquitto
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(90)
 async def test_a_message_refused_twice_is_set_aside_and_the_rest_goes_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -413,7 +415,7 @@ async def test_the_broker_limits_are_kept(tmp_path: Path) -> None:
 
 
 @mosquitto
-@pytest.mark.timeout(40)
+@pytest.mark.timeout(90)
 async def test_a_frozen_broker_is_noticed_while_idle(tmp_path: Path) -> None:
     """SIGSTOP: the kernel still takes our bytes, but nobody answers."""
     catalogue, reader = Catalogue(), FakeReader()

@@ -264,7 +264,7 @@ async def test_the_will_of_a_conversation_is_its_own(tmp_path: Path) -> None:
 
 
 @mosquitto
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(90)
 async def test_nothing_is_published_before_the_consumer_is_there_nor_after_it_left(
     tmp_path: Path,
 ) -> None:

@@ -138,7 +138,7 @@ async def test_what_the_interval_withholds_is_dropped_by_policy(tmp_path: Path) 
 
 
 @mosquitto
-@pytest.mark.timeout(40)
+@pytest.mark.timeout(90)
 async def test_renewed_certificates_are_used_at_once_and_nothing_is_lost(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

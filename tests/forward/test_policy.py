@@ -169,3 +169,26 @@ def test_priv_12_places_are_told_as_precisely_as_sensor_broker_and_class_allow()
     nowhere = coarse(replace(context, location=None), SelectSection())
     assert nowhere.location is None
     assert set(nowhere.locations) == {"own"}
+
+
+def test_priv_12_coordinates_that_were_measured_are_rounded_like_those_of_the_map() -> None:
+    catalogue = Catalogue()
+    quantities = ("site.latitude", "site.longitude", "air.pm25")
+    roof = [catalogue.add("roof", quantity) for quantity in quantities]
+    own = catalogue.add("own", "site.latitude")
+    home = catalogue.add("home", "site.latitude", privacy="P3")
+    known = {"home": facts("P3"), "roof": facts("P0"), "own": facts("P0", decimals=2)}
+    select = SelectSection(privacy="P3", location_decimals=4)
+    policy = Policy(select, catalogue, known)
+    exact = 56.123456
+
+    def told(ids: list[int], value: float = exact) -> list[float]:
+        batch = Batch(1, 1, 0, ids, [0] * len(ids), [value] * len(ids))
+        policy.select(batch)
+        policy.coarsen(batch)
+        return batch.values
+
+    assert told([*roof, own, home]) == [56.1235, 56.1235, exact, 56.12, 56.123]
+    assert str(told([own], -0.001)) == "[0.0]"
+    policy.configure({**known, "own": facts("P0", decimals=1)})
+    assert told([own]) == [56.1]

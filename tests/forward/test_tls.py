@@ -28,7 +28,7 @@ from tests.forward.fakes import (
 )
 from tests.forward.pki import FourDoors, listener, make_pki, openssl, serving
 
-pytestmark = [pytest.mark.mosquitto, pytest.mark.timeout(30)]
+pytestmark = [pytest.mark.mosquitto, pytest.mark.timeout(90)]
 
 
 @pytest.fixture(scope="module")

@@ -77,7 +77,7 @@ class Talk:
 
 
 @pytest.mark.mosquitto
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(90)
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 @pytest.mark.parametrize("way", ["ws", "wss"])
 async def test_publish_outage_and_return(
@@ -112,7 +112,7 @@ async def test_publish_outage_and_return(
 
 
 @pytest.mark.mosquitto
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(90)
 @pytest.mark.parametrize("way", ["ws", "wss"])
 async def test_a_full_window_of_large_messages(tmp_path: Path, pki: Path, way: str) -> None:
     """More than any buffer on the way holds: frames are cut, and sent again where they stopped.

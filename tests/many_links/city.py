@@ -34,6 +34,10 @@ FACTS = SensorFacts(
     privacy="P0",
     quantities=tuple(QUANTITIES),
 )
+LEFT_S = 2.0
+"""A city that acknowledges nothing is left so soon."""
+HANG_S = 30.0
+"""The others acknowledge all, however busy this machine is: they must not be left for that."""
 KEPT_READINGS = frozenset({"in-order", "beside"})
 
 
@@ -160,7 +164,7 @@ class City:
             protocol=plan.protocol,
             linger=plan.linger_s,
             select={"sensors": [plan.sensors]},
-            ack_timeout=2.0,
+            ack_timeout=LEFT_S if plan.trouble == "mute" else HANG_S,
             connect_timeout=2.0,
             keepalive=5.0,
             history=None,

@@ -14,6 +14,8 @@ pytestmark = [pytest.mark.mosquitto, pytest.mark.slow, pytest.mark.timeout(180)]
 
 TROUBLED_S = 16.0
 """Long enough for three resets and several attempts of each dead link."""
+RESETS = 2
+"""So many there are in any case; on a busy machine they take longer."""
 WARM_UP_S = 4
 CATCH_UP_S = 60.0
 MORE_MEMORY_BYTES = 48 << 20
@@ -33,22 +35,24 @@ async def test_the_healthy_notice_nothing_and_all_catch_up(
     async with Network.of(plans, tmp_path) as network:
         good = network.of_trouble(*GOOD)
         dead = network.of_trouble(*DEAD)
-        await eventually(lambda: all(city.link.stats.state == "online" for city in good))
+        await eventually(
+            lambda: all(city.link.stats.state == "online" for city in good), CATCH_UP_S
+        )
         network.resume()
         await asyncio.sleep(TROUBLED_S)
+        (reset,) = network.of_trouble("reset")
+        await eventually(lambda: reset.link.stats.disconnects.get("lost", 0) >= RESETS, CATCH_UP_S)
+        await eventually(lambda: all(city.link.stats.disconnects for city in dead), CATCH_UP_S)
         network.pause()
         await eventually(lambda: not any(city.reader.pending for city in good), CATCH_UP_S)
         memory = network.rss_bytes
         table = network.table()
         for city in good:
             assert city.link.stats.connects == 1, city.plan
-            await eventually(lambda: city.received() >= network.owed(city))  # noqa: B023
+            await eventually(lambda: city.received() >= network.owed(city), CATCH_UP_S)  # noqa: B023
             assert city.received() == network.owed(city), city.plan
         for city in dead:
             assert city.reader.acknowledged == 0, city.plan
-            assert city.link.stats.disconnects, city.plan
-        (reset,) = network.of_trouble("reset")
-        assert reset.link.stats.disconnects.get("lost", 0) >= TROUBLED_S // 5 - 1
 
         network.resume()
         await asyncio.gather(*(city.mend() for city in network.cities if city not in good))
@@ -61,7 +65,10 @@ async def test_the_healthy_notice_nothing_and_all_catch_up(
         )
         for city in network.cities:
             reader = city.reader
-            await eventually(lambda: len(city.received()) >= reader.acknowledged)  # noqa: B023
+            await eventually(
+                lambda: len(city.received()) >= reader.acknowledged,  # noqa: B023
+                CATCH_UP_S,
+            )
             lost = {reason for reason, count in reader.dropped.items() if count}
             assert lost <= {"policy"}, city.plan
             if city.is_complete_by_design:

@@ -18,7 +18,7 @@ from tests.forward.fakes import (
     running,
 )
 
-pytestmark = [pytest.mark.mosquitto, pytest.mark.timeout(30)]
+pytestmark = [pytest.mark.mosquitto, pytest.mark.timeout(90)]
 
 NAME = "mqtt.city.example"
 

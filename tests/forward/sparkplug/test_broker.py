@@ -24,7 +24,7 @@ from tests.forward.sparkplug.conversation import (
 )
 from tests.forward.sparkplug.rules import RULES, Trace
 
-PATIENCE_S = 8.0
+PATIENCE_S = 30.0
 PM25 = Series(1, SeriesKey("air-roof", "air.pm25"), "ug/m3")
 CARS = Series(2, SeriesKey("radar", "traffic.count", (("lane", "1"),)), "{vehicle}")
 STATE = f"spBv1.0/STATE/{HOST}"
