@@ -54,6 +54,9 @@ def test_every_command_of_the_readme_is_run_below() -> None:
         "citylab-gateway describe --config /etc/citylab-gateway/gateway.toml",
         "citylab-gateway drivers",
         "citylab-gateway reload",
+        "citylab-gateway scan --serial",
+        "citylab-gateway scan --serial --probe",
+        "citylab-gateway scan --bluetooth",
     }
 
 
@@ -138,6 +141,18 @@ def test_the_install_section_installs(tmp_path: Path) -> None:
     config.write_text(blocks("toml")[0], encoding="utf-8")
     for command in ("check", "describe"):
         subprocess.run([program, command, "--config", config], check=True, capture_output=True)
+    for options in (["--serial"], ["--serial", "--probe"]):
+        scan = subprocess.run(
+            [program, "scan", *options, "--port", tmp_path / "unplugged", "--json"],
+            check=False,
+            capture_output=True,
+        )
+        assert scan.returncode == 1, "there is no such port"
+        assert b"unplugged" in scan.stdout
+    air = subprocess.run(
+        [program, "scan", "--bluetooth", "--for", "1 s", "--json"], check=False, capture_output=True
+    )
+    assert air.returncode in (0, 1), "something is heard, or there is no adapter here"
     doctor = subprocess.run(
         [program, "doctor", "--json", "--config", config], check=False, capture_output=True
     )
