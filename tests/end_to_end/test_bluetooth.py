@@ -136,6 +136,7 @@ async def test_a_configured_tag_arrives_and_strangers_leave_no_trace(
             GatewayProcess(tmp_path, sections, size="1 MiB") as gateway,
         ):
             await gateway.until_metric("scanner_open", 1)
+            await bluez.until_scanned()
             for _ in range(MEASUREMENTS):
                 for address in strangers[:: rng.randrange(1, 4)]:
                     await pass_by(bluez, address, rng)
@@ -224,6 +225,7 @@ async def test_other_families_arrive_through_the_real_radio(
             GatewayProcess(tmp_path, sections, size="1 MiB") as gateway,
         ):
             await gateway.until_metric("scanner_open", 1)
+            await bluez.until_scanned()
             for advert in adverts:
                 assert await bluez.advert(
                     advert.address,
@@ -265,6 +267,7 @@ async def test_scanning_goes_on_whatever_the_brokers_do(tmp_path: Path, bluez: F
     sections = SECTIONS + broker("aarhus", free_port())  # nobody is there
     async with GatewayProcess(tmp_path, sections, size="1 MiB") as gateway:
         await gateway.until_metric("scanner_open", 1)
+        await bluez.until_scanned()
         for _ in range(MEASUREMENTS):
             await bluez.advert(TAG, manufacturer_data=tag.emit().manufacturer_data)
         await gateway.until_metric("buffer_appended_readings_total", 4 * MEASUREMENTS)

@@ -105,6 +105,7 @@ async def test_priv_01_nothing_of_a_thousand_devices_is_left_when_their_window_i
             bluez._objects[path] = {DEVICE: known}  # somebody else has scanned before us
             await gateway.start(**environment(tmp_path / "installed"))
             await gateway.until_metric("scanner_open", 1)
+            await bluez.until_scanned()
 
             async def a_window_begins() -> bool:  # so that theirs is a whole one
                 return int((await counted(gateway))["faults"]) > 0
@@ -159,6 +160,7 @@ async def test_counting_begins_with_a_restart_and_in_a_process_of_its_own_kind(
     async with gateway.by_hand():
         await gateway.start(**environment(tmp_path / "installed"))
         await gateway.until_metric("scanner_open", 1)
+        await bluez.until_scanned()
         assert not overwrites(gateway.pid)
         gateway.write_config(TAG + SECTIONS)
         gateway.hang_up()
@@ -172,6 +174,7 @@ async def test_counting_begins_with_a_restart_and_in_a_process_of_its_own_kind(
         assert "not overwritten" not in gateway.log
         assert "look into memory" not in gateway.log
         await gateway.until_metric("scanner_open", 1)
+        await bluez.until_scanned()
         gateway.write_config(TAG)
         gateway.hang_up()
         await gateway.logged("sensors removed: square")

@@ -27,6 +27,7 @@ BUS = "org.freedesktop.DBus"
 ROUND_TRIP_EVERY = 50
 """A round trip to the bus after so many signals keeps the socket from filling up; dbus-fast gives
 up a connection whose socket is full."""
+SCAN_TIMEOUT_S = 10
 FLAGS_TYPE = 0x01
 COMPANY_TYPE = 0xFF
 UUID16_DATA_TYPE = 0x16
@@ -100,6 +101,7 @@ class FakeBlueZ:
         """Monitors that wait for their owner to export them, which clients do afterwards."""
         self._filters: dict[str, dict[str, Any]] = {}
         self._signals = 0
+        self._scanned = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._objects: dict[str, dict[str, dict[str, Variant]]] = {
             f"/org/bluez/hci{number}": _new_adapter(number, powered=powered)
@@ -244,6 +246,15 @@ class FakeBlueZ:
         del self._objects[path]
         await self._signal("/", OBJECTS, "InterfacesRemoved", "oas", [path, [interface]])
 
+    async def until_scanned(self) -> None:
+        """Return when somebody has begun to scan.
+
+        A client that registered a monitor calls itself scanning, while BlueZ has yet to ask it what
+        it wants to hear.
+        """
+        async with asyncio.timeout(SCAN_TIMEOUT_S):
+            await self._scanned.wait()
+
     async def settled(self) -> None:
         """Return when the bus has taken all that was sent."""
         await self._call(BUS, "/", "org.freedesktop.DBus.Peer.Ping")
@@ -305,6 +316,8 @@ class FakeBlueZ:
     def _forget(self, owner: str) -> None:
         self.sessions = {key: each for key, each in self.sessions.items() if key[1] != owner}
         self.patterns = {key: value for key, value in self.patterns.items() if key[0] != owner}
+        if not self.mode:
+            self._scanned.clear()
 
     def _get_managed_objects(self, message: Message) -> Message:
         return Message.new_method_return(message, "a{oa{sa{sv}}}", [self._objects])
@@ -323,6 +336,7 @@ class FakeBlueZ:
             return Message.new_error(message, "org.bluez.Error.InProgress", "In progress")
         self.starts += 1
         self.sessions[session] = self._filters.get(session[1], {})
+        self._scanned.set()
         return Message.new_method_return(message)
 
     def _stop_discovery(self, message: Message) -> Message:
@@ -348,6 +362,7 @@ class FakeBlueZ:
         self.patterns[owner, path] = [
             (start, kind, bytes(content)) for start, kind, content in properties["Patterns"].value
         ]
+        self._scanned.set()
         await self._call(owner, path, f"{MONITOR}.Activate")
 
     def _unregister_monitor(self, message: Message) -> Message:
