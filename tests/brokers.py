@@ -5,6 +5,7 @@ Mosquitto is here because most tests need one; the other makes are in tests/othe
 
 import asyncio
 import contextlib
+import itertools
 import os
 import secrets
 import shutil
@@ -36,16 +37,18 @@ PORT_ATTEMPTS = 1000
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 """Tests that run at the same time share no port: each worker has every n-th."""
+OWN_PORTS = FIXED_PORTS[WORKER::WORKERS]
+PORTS_IN_TURN = itertools.cycle(secrets.SystemRandom().sample(OWN_PORTS, len(OWN_PORTS)))
 
 
 def free_port(host: str = LOOPBACK) -> int:
-    """Return a TCP port that nobody listens on at the moment.
+    """Return a TCP port that nobody listens on at the moment, and that was not given before.
 
     From below the range that the kernel gives to outgoing connections: one of those could take a
-    port between this look and the moment at which a server wants it.
+    port between this look and the moment at which a server wants it. A test that asks for several
+    before it uses the first gets different ones.
     """
-    for _ in range(PORT_ATTEMPTS):
-        port = secrets.choice(FIXED_PORTS[WORKER::WORKERS])
+    for port in itertools.islice(PORTS_IN_TURN, PORT_ATTEMPTS):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind((host, port))
             return port
