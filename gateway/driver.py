@@ -8,11 +8,11 @@ with its options, in one of five shapes. It is found by its entry point in the g
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import entry_points
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from gateway import plugins
 from gateway.reading import Fault, Measured, PrivacyClass
 
 __all__ = [
@@ -362,14 +362,13 @@ def common_lines(devices: Sequence[Sequence[SerialLine]]) -> list[SerialLine]:
 
 def driver_names() -> list[str]:
     """Return the names of all installed drivers, ours and a lab's own, sorted."""
-    return sorted({point.name for point in entry_points(group=DRIVER_GROUP)})
+    return plugins.names(DRIVER_GROUP)
 
 
 def driver_class(name: str) -> type[Driver] | None:
     """Import and return one driver class, or None if no driver of that name is installed."""
-    for point in entry_points(group=DRIVER_GROUP, name=name):
-        return cast("type[Driver]", point.load())
-    return None
+    point = plugins.find(DRIVER_GROUP, name)
+    return None if point is None else cast("type[Driver]", point.load())
 
 
 def info_with(driver: type[Driver], options: Mapping[str, Any]) -> DriverInfo:
@@ -393,6 +392,5 @@ def is_crowd(driver: type[Driver]) -> bool:
 
 def simulator_class(name: str) -> Any:
     """Import and return the simulated device of a driver, or None if it has none."""
-    for point in entry_points(group=SIMULATOR_GROUP, name=name):
-        return point.load()
-    return None
+    point = plugins.find(SIMULATOR_GROUP, name)
+    return None if point is None else point.load()

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Any, ClassVar, Literal, Protocol, cast
 
 from pydantic import BaseModel
 
+from gateway import plugins
 from gateway.driver import Driver, driver_class, driver_names, is_crowd
 
 __all__ = [
@@ -37,14 +37,13 @@ FormatLookup = Callable[[str], type[FormatClass] | None]
 
 def format_names() -> list[str]:
     """Return the names of all installed payload formats, sorted."""
-    return sorted({point.name for point in entry_points(group=FORMAT_GROUP)})
+    return plugins.names(FORMAT_GROUP)
 
 
 def format_class(name: str) -> type[FormatClass] | None:
     """Import and return one format class, or None if no format of that name is installed."""
-    for point in entry_points(group=FORMAT_GROUP, name=name):
-        return cast("type[FormatClass]", point.load())
-    return None
+    point = plugins.find(FORMAT_GROUP, name)
+    return None if point is None else cast("type[FormatClass]", point.load())
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ A lab adds a format of its own by subclassing ``Format`` and naming it in the en
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from math import ceil
 from time import gmtime
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from gateway import plugins
 from gateway.buffer import Batch
 from gateway.config.model import Position
 from gateway.errors import ConfigError
@@ -278,17 +278,16 @@ def finished(
 
 def format_names() -> list[str]:
     """Return the names of the installed formats, ours and a lab's own alike."""
-    return sorted({point.name for point in entry_points(group=ENTRY_POINT_GROUP)})
+    return plugins.names(ENTRY_POINT_GROUP)
 
 
 def format_class(name: str) -> type[Format]:
     """Return the format of that name, found by entry point. Raises ConfigError."""
-    found = {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
-    if name not in found:
-        raise ConfigError(
-            "no such format", key="format", value=name, allowed=", ".join(sorted(found))
-        )
-    loaded: type[Format] = found[name].load()
+    point = plugins.find(ENTRY_POINT_GROUP, name)
+    if point is None:
+        allowed = ", ".join(format_names())
+        raise ConfigError("no such format", key="format", value=name, allowed=allowed)
+    loaded: type[Format] = point.load()
     return loaded
 
 
