@@ -93,6 +93,21 @@ CONNACK_VERSION_3 = 0x01
 CONNACK_BYTES_3 = 2
 PROTOCOL_CODE, KEEPALIVE_CODE = 0x82, 0x8D
 """What the library calls its own two reasons to give up."""
+OVERRIDDEN = ("_create_socket", "_packet_handle")
+"""Methods of the library's client that this module replaces in the object."""
+LIBRARY_CALLS = (
+    "on_connect",
+    "on_disconnect",
+    "on_message",
+    "on_publish",
+    "on_socket_close",
+    "on_socket_open",
+    "on_socket_register_write",
+    "on_socket_unregister_write",
+    "on_subscribe",
+    "on_unsubscribe",
+)
+"""What aiomqtt has the library call."""
 
 Stream = PlainSocket | TlsSocket | WebSocketStream
 
@@ -255,6 +270,19 @@ class Connection(aiomqtt.Client):
         self._client._sock_close()  # noqa: SLF001 - the library has no other way to give up
         self._ready.close()
         self._end(None)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Make the library forget this object, which knows the library.
+
+        So what a dead connection holds is free at once. In a circle it would lie there until the
+        collector comes by, which counts objects, not bytes: with TLS it is a MiB of certificates.
+        """
+        for name in LIBRARY_CALLS:
+            setattr(self._client, name, None)
+        for name in OVERRIDDEN:
+            vars(self._client).pop(name, None)
+        self._ready.take_failure()
 
     def _end(self, code: int | None) -> None:
         if not self.ended.done():
@@ -370,6 +398,11 @@ class Connection(aiomqtt.Client):
     ) -> None:
         self._loop.add_reader(sock.fileno(), self._read)
         self._misc_task = self._loop.create_task(self._misc_loop())
+        self._misc_task.add_done_callback(self._misc_ended)
+
+    def _misc_ended(self, task: "asyncio.Task[None]") -> None:  # noqa: ARG002 - as asyncio calls it
+        """Let go of the task: the error that ended it knows its frame, and that this object."""
+        self._misc_task = None
 
     def _read(self) -> None:
         """Read what has come, a share of it at a time."""

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gateway.errors import BrokerRefused, BrokerUnreachable
@@ -34,6 +34,8 @@ HANG_UP_MAX_S = 10.0
 """A connection that broke so soon after a message was not ended by a time-out of ours."""
 KEEPALIVES_PROVEN = 2.0
 """A connection that lasted for so many keep-alives has answered one."""
+
+Job = Coroutine[Any, Any, None]
 
 log = logging.getLogger("citylab_gateway.forward")
 
@@ -80,13 +82,16 @@ class Conversation:
         outbox = self._prepare(connection)
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(outbox.repeat_refused(outbox.system)),
-                    group.create_task(self._talk(connection, outbox)),
-                ]
+                tasks: list[asyncio.Task[None]] = []
+
+                def start(job: Job) -> None:
+                    tasks.append(group.create_task(job))
+
+                start(outbox.repeat_refused(outbox.system))
+                start(self._talk(connection, outbox, start))
                 error = await self._watch(connection, outbox)
-                for task in tasks:
-                    task.cancel()
+                while tasks:  # none is known any more then: their errors know their frames
+                    tasks.pop().cancel()
             if self._over.done():
                 await self._part(connection, outbox)
         except asyncio.CancelledError:
@@ -95,6 +100,15 @@ class Conversation:
         finally:
             self._kept.stats.repeated_readings += outbox.sent_unsettled
         return error
+
+    def close(self) -> None:
+        """Let go of what knows this object, so that all of it is free at once; see Connection.
+
+        The connection must be closed.
+        """
+        self._announcer = None
+        self._outbox.window.close()
+        del self._outbox
 
     def _prepare(self, connection: Connection) -> Outbox:
         kept, broker = self._kept, self._kept.broker
@@ -132,8 +146,14 @@ class Conversation:
             )
         return outbox
 
-    async def _talk(self, connection: Connection, outbox: Outbox) -> None:
-        """Subscribe, wait for the consumer if that is asked for, then forward until cancelled."""
+    async def _talk(
+        self, connection: Connection, outbox: Outbox, start: Callable[[Job], None]
+    ) -> None:
+        """Subscribe, wait for the consumer if that is asked for, then start what forwards.
+
+        In the caller's group: one of its own, ended from outside, would tie this frame and all that
+        it knows into a circle with the error.
+        """
         session = self._session
         if session is not None and session.subscriptions:
             try:
@@ -142,7 +162,7 @@ class Conversation:
                 self._finish(error)
                 return
         await self._begun.wait()
-        jobs: list[Coroutine[Any, Any, None]] = [self._introduce(outbox)]
+        jobs: list[Job] = [self._introduce(outbox)]
         if self._tells_status:
             jobs.append(self._renew_status(connection, outbox))
         jobs += open_lanes(self._kept, outbox, self._packer, self._announcer)
@@ -152,9 +172,8 @@ class Conversation:
             jobs.append(self._look_at_certificates())
         if self._kept.fixes is not None:
             jobs.append(self._mend_times(self._kept.fixes, outbox))
-        async with asyncio.TaskGroup() as group:
-            for job in jobs:
-                group.create_task(job)
+        for job in jobs:
+            start(job)
 
     async def _introduce(self, outbox: Outbox) -> None:
         """Greet and announce, then let data out; again whenever the consumer asks for it."""
@@ -225,7 +244,8 @@ class Conversation:
             kept.stats.certificate_expires_s = await asyncio.to_thread(watch.expires_s)
             await asyncio.sleep(min(kept.broker.status_interval, CERTIFICATE_LOOK_MAX_S))
             if await asyncio.to_thread(watch.changed):
-                log.info("%s: the certificate files changed, connecting anew", kept.broker.name)
+                text = "%s: the certificate files changed, connecting anew"
+                log.info(text, kept.broker.name, extra={"audit": True})
                 self._finish(None)
 
     async def _mend_times(self, fixes: TimeFixes, outbox: Outbox) -> None:

@@ -107,6 +107,15 @@ class _Reading:
         self._at = at + len(part)
         return part
 
+    def take_failure(self) -> OSError | None:
+        """Return what ended it, and forget it.
+
+        The error knows the frames that it passed, and they know this socket: as long as it is kept
+        here, only the garbage collector could free any of that.
+        """
+        failure, self.failure = self.failure, None
+        return failure
+
     def _fetch(self) -> bytes:
         raise NotImplementedError
 

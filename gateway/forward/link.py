@@ -177,13 +177,15 @@ class Link:
         self.stats.state = "online"
         self._warned_of = ""
         up_ns = self._clock.now_ns()
-        log.info("%s: link up (%s:%d)", self.broker.name, self.broker.host, self.broker.port)
+        text = "%s: link up (%s:%d)"
+        log.info(text, self.broker.name, self.broker.host, self.broker.port, extra={"audit": True})
         self._conversation = conversation
         try:
             error = await conversation.run(connection)
         finally:
             self._conversation = None
             await connection.close()
+            conversation.close()
             self.stats.in_flight = 0
             self.reader.rewind()
         self._was_stable = self._clock.now_ns() - up_ns >= STABLE_NS
@@ -203,7 +205,7 @@ class Link:
         stats.last_error, stats.last_error_cause = str(error), cause
         # Once per trouble: a broker that is away for a week would fill the journal otherwise.
         level = logging.DEBUG if cause == self._warned_of else logging.WARNING
-        log.log(level, "link down, nothing is lost: %s", error)
+        log.log(level, "link down, nothing is lost: %s", error, extra={"audit": True})
         self._warned_of = cause
 
 

@@ -67,12 +67,11 @@ async def _open(settings: ConnectionSettings) -> Connection:
             code = await connection.introduce()
         except OSError as error:
             if ready.failure is not None:
-                raise ready.failure from error
+                raise (ready.take_failure() or error) from error
             if isinstance(error, ConnectionError):
                 raise await _hung_up(settings, sock) from error
             raise
-        if refusal := _refusal(settings, connection, code):
-            raise refusal
+        _check_welcome(settings, connection, code)
         undo.pop_all()
     return connection
 
@@ -92,14 +91,18 @@ async def _hung_up(settings: ConnectionSettings, sock: PlainSocket | TlsSocket) 
     return BrokerUnreachable(broker, "closed", f"the broker hung up instead of answering{hint}")
 
 
-def _refusal(settings: ConnectionSettings, connection: Connection, code: int) -> BrokerError | None:
+def _check_welcome(settings: ConnectionSettings, connection: Connection, code: int) -> None:
+    """Raise why the broker will not have us.
+
+    No variable may hold that error on its way up: it knows the frames that it passed, and so all of
+    the connection would be tied to it until the garbage collector comes by.
+    """
     broker, reference = settings.broker, connection.server_reference
     if code == NO_SUCH_VERSION:
         other = "3.1.1" if settings.protocol_5 else "5"
-        return connack_error(broker, code, f'set protocol = "{other}"')
+        raise connack_error(broker, code, f'set protocol = "{other}"')
     if code != 0:
         more = f"it names the server {reference}" if reference else ""
-        return connack_error(broker, code, more)
+        raise connack_error(broker, code, more)
     if not connection.limits.qos_1:
-        return BrokerRefused(broker, "no_qos1", "the broker takes QoS 0 only")
-    return None
+        raise BrokerRefused(broker, "no_qos1", "the broker takes QoS 0 only")

@@ -73,6 +73,12 @@ class WebSocketStream:
         """What ended it, where that is more than "the connection was lost"."""
         return self._failure or self._sock.failure
 
+    def take_failure(self) -> OSError | None:
+        """Return what ended it, and forget it; see the socket's."""
+        below = self._sock.take_failure()
+        failure, self._failure = self._failure or below, None
+        return failure
+
     def fileno(self) -> int:
         """Return the descriptor to wait on; -1 when closed."""
         return self._sock.fileno()

@@ -146,6 +146,11 @@ class Window:
         acknowledged.add_done_callback(self._answered)
         return acknowledged
 
+    def close(self) -> None:
+        """Forget everything and everybody: the connection is over, and no answer comes any more."""
+        self._sent.clear()
+        self._on_answer = _nobody
+
     def overdue(self, timeout_s: float) -> bool:
         """Say whether the oldest message has waited for longer than ``timeout_s``."""
         return self.oldest_s > timeout_s
@@ -168,3 +173,7 @@ class Window:
         if code in SUCCESS and parcel.qos:
             self.acknowledged += 1
         self._on_answer(parcel, code, took_s)
+
+
+def _nobody(parcel: Parcel, code: int, took_s: float) -> None:
+    """Take an answer for nobody."""
