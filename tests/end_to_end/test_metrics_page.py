@@ -27,6 +27,8 @@ NOT_YET = {
     "citylab_gateway_connections",  # there is no sensor to connect to, nor a radio
     "citylab_gateway_connections_seconds",
     "citylab_gateway_connections_waiting",
+    "citylab_gateway_power_trouble",  # a Raspberry Pi's firmware tells these
+    "citylab_gateway_power_under_voltage_seen",
     "citylab_gateway_crowd_windows",  # nobody counts here
     "citylab_gateway_buffer_written_bytes_per_day",  # says nothing in the first minute
     "citylab_gateway_link_certificate_expiry_timestamp_seconds",  # plain text here
