@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+from gateway.about import ABOUT
 from gateway.backoff import Backoff
 
 __all__ = ["Supervisor"]
@@ -27,6 +29,8 @@ class Supervisor:
     def __init__(self) -> None:
         self.restarts: dict[str, int] = {}
         """Unforeseen ends by task name."""
+        self.steps: dict[str, int] = {}
+        """How often the loop has moved each running task on: a wait that ended is a step."""
         self._group = asyncio.TaskGroup()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -59,6 +63,7 @@ class Supervisor:
         if name in self._tasks:
             raise ValueError(f"{name} is running already")
         self.restarts.setdefault(name, 0)
+        self.steps[name] = 0
         self._tasks[name] = self._group.create_task(self._keep_running(name, run), name=name)
 
     async def stop(self, name: str) -> None:
@@ -66,14 +71,16 @@ class Supervisor:
         task = self._tasks.pop(name)
         task.cancel()
         await asyncio.wait([task])
+        del self.steps[name]
 
     async def _keep_running(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        ABOUT.set(name)  # for this task and all that it starts
         backoff = Backoff(max_s=MAX_WAIT_S)
         loop = asyncio.get_running_loop()
         while True:
             started_s = loop.time()
             try:
-                await run()
+                await _Stepping(run(), partial(self._step, name))
             except Exception:
                 LOGGER.exception("%s failed; it is started again, the others go on", name)
             else:
@@ -82,3 +89,33 @@ class Supervisor:
             if loop.time() - started_s > STABLE_S:
                 backoff.reset()
             await asyncio.sleep(backoff.next_s())
+
+    def _step(self, name: str) -> None:
+        self.steps[name] += 1
+
+
+class _Stepping:
+    """Awaits something, and calls ``step`` each time that the event loop moves it on.
+
+    Of the task itself only: what runs in tasks that it started is not seen here.
+    """
+
+    def __init__(self, awaitable: Awaitable[None], step: Callable[[], None]) -> None:
+        self._awaitable = awaitable
+        self._step = step
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        inner = self._awaitable.__await__()
+        move: Callable[[], Any] = partial(next, inner)
+        while True:
+            self._step()
+            try:
+                waited_for = move()
+            except StopIteration:
+                return
+            try:
+                answer = yield waited_for
+            except BaseException as error:  # noqa: BLE001 - all of it belongs to the inner one
+                move = partial(inner.throw, error)
+            else:
+                move = partial(inner.send, answer)

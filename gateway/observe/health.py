@@ -1,10 +1,12 @@
 """Whether this gateway does its work, in one word and in sentences."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from gateway.observe.staleness import stale_after_s
+from gateway.observe.standstill import STUCK_S
 from gateway.observe.view import View
 
 __all__ = ["HEALTH_STATES", "Health", "HealthState", "Progress", "health"]
@@ -18,6 +20,8 @@ FLUSH_LATE_MIN_S = 30.0
 LOOP_SLOW_S = 1.0
 LOOP_BLOCKED_S = 5.0
 NO_READING_S = 600.0
+MAX_NAMED = 5
+"""Tasks that one sentence names."""
 LINKS_DOWN_S = 300.0
 
 
@@ -31,8 +35,21 @@ class Health:
 
 def health(view: View) -> Health:
     """Judge one view; the reasons are sentences, the gravest first."""
-    failing = [*_flush_late(view), *_loop_blocked(view), *_nothing_measured(view)]
-    degraded = [*_buffer_degraded(view), *_loop_slow(view), *_links_down(view), *_unsynced(view)]
+    all_stuck = view.standstill.all_stuck
+    stuck = list(_drivers_stuck(view))
+    failing = [
+        *_flush_late(view),
+        *_loop_blocked(view),
+        *(stuck if all_stuck else ()),
+        *_nothing_measured(view),
+    ]
+    degraded = [
+        *_buffer_degraded(view),
+        *_loop_slow(view),
+        *(() if all_stuck else stuck),
+        *_links_down(view),
+        *_unsynced(view),
+    ]
     state: HealthState = "failing" if failing else "degraded" if degraded else "ok"
     return Health(state, (*failing, *degraded))
 
@@ -59,6 +76,22 @@ def _loop_blocked(view: View) -> Iterator[str]:
     lag_s = view.loop_lag.recent_max_s
     if lag_s > LOOP_BLOCKED_S:
         yield f"the event loop stood still for {lag_s:.1f} s within the last two minutes"
+
+
+def _drivers_stuck(view: View) -> Iterator[str]:
+    stuck = view.standstill.stuck
+    if not stuck:
+        return
+    named = ", ".join(stuck[:MAX_NAMED])
+    if len(stuck) > MAX_NAMED:
+        named += f" and {len(stuck) - MAX_NAMED} more"
+    if view.standstill.all_stuck:
+        yield f"all that reads sensors has stood still for {STUCK_S / 60:.0f} min: {named}"
+    else:
+        yield (
+            f"{len(stuck)} of {view.standstill.tasks} tasks that read sensors stand still, "
+            f"a restart of the daemon mends that: {named}"
+        )
 
 
 def _nothing_measured(view: View) -> Iterator[str]:
@@ -109,8 +142,10 @@ def _unsynced(view: View) -> Iterator[str]:
 class Progress:
     """Whether the daemon moves: what the systemd watchdog may be fed by.
 
-    Only what a restart can mend counts. A failing disk does not (the readings in memory would be
-    lost), nor do silent sensors or brokers that are away.
+    Only what a restart can mend counts: a loop or a flusher that stands still, and all tasks that
+    should read sensors at once. A failing disk does not (the readings in memory would be lost, so
+    stuck drivers do not either while it lasts), nor do silent sensors or brokers that are away.
+    docs/decisions/0018-watchdog.md has the reasons.
     """
 
     def __init__(self) -> None:
@@ -123,13 +158,14 @@ class Progress:
         return self._reason
 
     def __call__(self, view: View) -> bool:
-        """Tell whether the loop sampler ran since the last question and no flush is late."""
+        """Tell whether the loop sampler ran since the last question, and nothing stands still."""
         view.flush_watch.look(view.buffer.unflushed_readings)
+        view.standstill.look(view.driver_steps, time.monotonic())
         moved = view.loop_lag.samples != self._samples
         self._samples = view.loop_lag.samples
-        late = list(_flush_late(view))
-        if not moved:
-            self._reason = "the loop sampler stands still"
-        else:
-            self._reason = late[0] if late else ""
-        return moved and not late
+        reasons = [] if moved else ["the loop sampler stands still"]
+        reasons += _flush_late(view)
+        if view.standstill.all_stuck and not view.buffer.degraded:
+            reasons += _drivers_stuck(view)
+        self._reason = reasons[0] if reasons else ""
+        return not reasons

@@ -14,7 +14,7 @@ from gateway.transports.advert_hop import AdvertHop
 from gateway.transports.bluetooth_ladder import ScanLadder, Step
 from gateway.transports.crowd import CrowdWindows
 from gateway.transports.ending import Ending
-from gateway.transports.stats import AdapterStats
+from gateway.transports.stats import STEP_S, AdapterStats
 from gateway.transports.whereabouts import Whereabouts
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ class AdapterScan:
         loop = asyncio.get_running_loop()
         while True:
             self._heard_any = False
+            self.stats.steps += 1
             step: Step | None = None
             try:
                 cause = await self._scan_until_lost()
@@ -258,7 +259,8 @@ class AdapterScan:
                 return "silence"
             wake_at = min(silent_at, judged_at) if on_trial else silent_at
             # Not longer, because a connection may end meanwhile.
-            cause = await ending.wait(min(wake_at - now, self._silence_timeout_s))
+            cause = await ending.wait(min(wake_at - now, self._silence_timeout_s, STEP_S))
+            self.stats.steps += 1
             if cause is not None:
                 return cause
 

@@ -20,6 +20,7 @@ from gateway.transports.port_recovery import FIRST_WAIT_S, MAX_WAIT_S, Recoverin
 from gateway.transports.serial_bus_device import BusDevice
 from gateway.transports.serial_bus_port import BusPort, Reply
 from gateway.transports.sink import Sink
+from gateway.transports.stats import STEP_S
 
 __all__ = ["SerialBusTransport"]
 
@@ -31,7 +32,6 @@ TRIES_PER_LINE = 2
 """With several line settings, the next one is tried when no device answered so often."""
 TRIES_BEFORE_REOPEN = 3
 """When no device answered so often, nor for the longest silence time-out, the port is reopened."""
-IDLE_S = 60.0
 LINE_FAULTS = frozenset({"timeout", "noise", "checksum", "short", "echo"})
 """An answer with such a fault does not show that anybody understands us."""
 
@@ -154,9 +154,9 @@ class SerialBusTransport:
             if cause:
                 return cause
             device = min(self._devices.values(), key=lambda each: each.due_at, default=None)
-            wait_s = IDLE_S if device is None else device.due_at - loop.time()
+            wait_s = STEP_S if device is None else device.due_at - loop.time()
             if device is None or wait_s > 0:
-                await port.pause(min(IDLE_S, wait_s))
+                await port.pause(min(STEP_S, wait_s))
                 continue
             await self._round(device, port)
 

@@ -16,7 +16,7 @@ from gateway.transports.port_recovery import FIRST_WAIT_S, MAX_WAIT_S, Recoverin
 from gateway.transports.recorder import Recorder
 from gateway.transports.serial_session import SerialSession
 from gateway.transports.sink import Sink
-from gateway.transports.stats import PortStats
+from gateway.transports.stats import STEP_S, PortStats
 
 __all__ = ["SerialLineTransport"]
 
@@ -122,6 +122,6 @@ class SerialLineTransport:
             if doubtful and now >= invalid_at:
                 return "line" if session.received else "silence"
             wake_at = min(silent_at, invalid_at) if doubtful else silent_at
-            cause = await session.ending.wait(wake_at - now)
+            cause = await session.ending.wait(min(wake_at - now, STEP_S))
             if cause is not None:
                 return cause

@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass, field
 
-__all__ = ["AdapterStats", "PortStats", "ScannerStats"]
+__all__ = ["STEP_S", "AdapterStats", "PortStats", "ScannerStats"]
+
+STEP_S = 60.0
+"""No task that reads sensors waits longer without a step, so that one that is stuck shows
+(docs/decisions/0018-watchdog.md)."""
 
 
 @dataclass(slots=True)
@@ -51,6 +55,8 @@ class AdapterStats:
     """What runs: active, passive or replay; empty while nothing does."""
     malformed_lines: int = 0
     """Lines of a recording that could not be used."""
+    steps: int = 0
+    """How often the scan was moved on; at least once in ``STEP_S`` while it is not stuck."""
 
 
 @dataclass(slots=True)
