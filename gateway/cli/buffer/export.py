@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from gateway.audit import audit_command
 from gateway.buffer.inspect import Names
 from gateway.buffer.retention import DEFAULT_RETENTION_S
 from gateway.cli import EXIT_FAILED, EXIT_OK
@@ -93,6 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
                 positions = selection.positions(batch, cutoffs_ns)
                 if positions:
                     output.write(rows.rows(batch, positions))
+    text = "export: %d readings of at most class %s were written"
+    audit_command("export", text, selection.taken, max(classes))
     for notice in (*_notices(selection), *source.notices()):
         print(f"note: {notice}", file=sys.stderr)
     return EXIT_FAILED if selection.withheld and not selection.taken else EXIT_OK

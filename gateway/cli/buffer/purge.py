@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from gateway.assembly import recording
+from gateway.audit import audit_command
 from gateway.buffer import purge_directory
 from gateway.buffer.inspect import RING_FILE
 from gateway.cli import EXIT_FAILED, EXIT_OK
@@ -58,6 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
         clock = Clock(trusted=loaded is not None and loaded.clock.trusted)
         removed = _purge(directory, clock, sensor, runtime)
         _forget_recorded(loaded, directory)
+        whose = "all sensors" if sensor is None else f"sensor {sensor}"
+        text = "purge without a daemon: %d readings of %s were removed for ever"
+        audit_command("purge", text, removed, whose)
     if arguments.json:
         print(json.dumps({"removed": removed}))
     else:

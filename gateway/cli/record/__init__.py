@@ -10,8 +10,10 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
+from gateway import logs
 from gateway.assembly import Beacons, Sensor, bus_device, scanner
-from gateway.cli.common import add_config_argument, set_up_logging
+from gateway.audit import audit_command
+from gateway.cli.common import add_config_argument
 from gateway.cli.record.taps import Nowhere, RawStream
 from gateway.cli.scan.advice import advice
 from gateway.clock import Clock
@@ -63,7 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Record until the time is over or somebody interrupts; 1 if a sensor said nothing."""
-    set_up_logging("warning")
+    logs.set_up("warning")
     duration_s = _parsed("--for", arguments.duration, parse_duration)
     size_bytes = _parsed("--size", arguments.size, parse_size)
     _check_output(arguments.output)
@@ -173,6 +175,7 @@ class _Work:
                 f"{section.name}: P3, somebody's household; delete the file after use",
                 file=sys.stderr,
             )
+            audit_command("record", "the raw bytes of %s (P3) are recorded", section.name)
         if isinstance(driver, Beacon):
             self.names.append(section.name)
             tapped = RecordedBeacon(
