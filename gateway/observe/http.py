@@ -9,13 +9,19 @@ from typing import Self
 
 import h11
 
+from gateway.observe.hosts import WRONG_HOST, names_this_machine
+from gateway.observe.leaving import LookLeaving, nothing_known
 from gateway.observe.listening import address_text, bound_socket, check_exposure
-from gateway.observe.site import Answer, Site
+from gateway.observe.pages import NotMade, Pages
+from gateway.observe.site import Answer, Site, Stream
+from gateway.observe.streams import EventWriter
 from gateway.observe.view import Look
 
 __all__ = ["HttpLimits", "StatusServer"]
 
 READ_BYTES = 8192
+MAKING_ATTEMPTS = 3
+"""More only if the machine stands still for longer than a page is kept."""
 
 
 class HttpLimits:
@@ -30,7 +36,13 @@ class HttpLimits:
     request_timeout_s = 10.0
     """For the whole head of a request, and for the next one to come."""
     answer_timeout_s = 10.0
-    """For the client to take the answer."""
+    """For the client to take the answer, or one event of a stream."""
+    streams = 8
+    """Pages that are kept fresh; they count as connections, too, so others always get in."""
+    event_interval_s = 2.0
+    """An event goes out this often, changed or not."""
+    dead_after_s = 20
+    """A watcher whose network is gone: for the kernel to give up on what it does not take."""
 
 
 class StatusServer:
@@ -41,22 +53,25 @@ class StatusServer:
     (SEC-04); OSError if the address is taken or binding is denied.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the daemon opens it, here and nowhere else
         self,
         look: Look,
         *,
         listen: tuple[str, int] = ("127.0.0.1", 9469),
         sockets: Sequence[socket.socket] = (),
         token: str = "",
+        leaving: LookLeaving = nothing_known,
         limits: type[HttpLimits] = HttpLimits,
     ) -> None:
-        self._site = Site(look, token=token)
+        self._pages = Pages(look, leaving, keep_s=limits.event_interval_s / 2)
+        self._site = Site(look, self._pages, token=token)
         self._listen = listen
         self._passed = tuple(sockets)
         self._token = token
         self._limits = limits
         self._servers: list[asyncio.Server] = []
         self._clients: set[asyncio.Task[None]] = set()
+        self._streams = 0
         self._closing = False
         self.address = ""
         """Where it listens: ``127.0.0.1:9469``, several separated by a comma."""
@@ -79,6 +94,7 @@ class StatusServer:
                 listening.close()
             raise
         self.address = ", ".join(address_text(listening) for listening in sockets)
+        await self._pages.__aenter__()
         return self
 
     async def __aexit__(
@@ -95,6 +111,7 @@ class StatusServer:
         await asyncio.gather(*self._clients, return_exceptions=True)
         for server in self._servers:
             await server.wait_closed()
+        await self._pages.__aexit__(kind, error, traceback)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one client to its end; its faults are its own."""
@@ -130,15 +147,27 @@ class StatusServer:
             if request is None:
                 return
             self.requests += 1
-            answer = self._site.answer(
-                request.method.decode("ascii"),
-                request.target.decode("ascii", "replace"),
-                dict(request.headers),
-            )
+            answer = await self._answer(request)
+            if isinstance(answer, Stream):
+                await self._follow(connection, reader, writer, answer)
+                return
             await self._send(connection, writer, request, answer)
             if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
                 return
             connection.start_next_cycle()
+
+    async def _answer(self, request: h11.Request) -> Answer | Stream:
+        """Return the answer to one request, whose page is made first where it shows one."""
+        headers = dict(request.headers)
+        if not self._token and not names_this_machine(headers.get(b"host", b"").decode("latin-1")):
+            return _refusal(421, WRONG_HOST)
+        method, target = request.method.decode("ascii"), request.target.decode("ascii", "replace")
+        for _ in range(MAKING_ATTEMPTS):
+            try:
+                return self._site.answer(method, target, headers)
+            except NotMade as missing:
+                await self._pages.fresh(missing.language)
+        return _refusal(503)
 
     async def _next_request(
         self, connection: h11.Connection, reader: asyncio.StreamReader
@@ -181,6 +210,40 @@ class StatusServer:
         async with asyncio.timeout(self._limits.answer_timeout_s):
             await writer.drain()
 
+    async def _follow(
+        self,
+        connection: h11.Connection,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        stream: Stream,
+    ) -> None:
+        """Send the page as it changes until the client leaves."""
+        if self._streams >= self._limits.streams:
+            await self._send(connection, writer, None, _refusal(503))
+            return
+        self._streams += 1
+        try:
+            _give_up_after(writer, self._limits.dead_after_s)
+            head = h11.Response(status_code=200, headers=list(stream.headers), reason=b"OK")
+            data = connection.send(head) or b""
+            events = EventWriter()
+            while not reader.at_eof():
+                event = h11.Data(data=events.event(await self._pages.fresh(stream.language)))
+                writer.write(data + (connection.send(event) or b""))
+                async with asyncio.timeout(self._limits.answer_timeout_s):
+                    await writer.drain()
+                data = b""
+                await asyncio.sleep(self._limits.event_interval_s)
+        finally:
+            self._streams -= 1
 
-def _refusal(status: int) -> Answer:
-    return Answer(status, (("Content-Type", "text/plain"),), b"")
+
+def _give_up_after(writer: asyncio.StreamWriter, seconds: int) -> None:
+    """Let the kernel end a connection whose other side acknowledges nothing any more."""
+    connected: socket.socket = writer.get_extra_info("socket")
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, seconds * 1000)
+
+
+def _refusal(status: int, text: str = "") -> Answer:
+    headers = (("Content-Type", "text/plain"), ("X-Content-Type-Options", "nosniff"))
+    return Answer(status, headers, text.encode())

@@ -3,6 +3,7 @@
 import gzip
 import hmac
 import json
+import logging
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
@@ -10,11 +11,15 @@ from dataclasses import dataclass
 
 from gateway.observe.health import health
 from gateway.observe.metrics import MetricsPage
-from gateway.observe.page import CONTENT_SECURITY_POLICY, page
+from gateway.observe.page_files import CONTENT_SECURITY_POLICY, FILES, PageFile
+from gateway.observe.page_texts import chosen_language
+from gateway.observe.pages import Pages
 from gateway.observe.status import live_document
-from gateway.observe.view import Look
+from gateway.observe.view import Look, View
 
-__all__ = ["Answer", "Site"]
+__all__ = ["EVENT_STREAM", "Answer", "Site", "Stream"]
+
+AUDIT = logging.getLogger("citylab_gateway.audit")
 
 Headers = Mapping[bytes, bytes]
 """Lower-case names, as h11 gives them."""
@@ -22,14 +27,18 @@ GZIP_FROM_BYTES = 1024
 """A scrape of ten sensors shrinks to a tenth, which counts on a mobile link."""
 GZIP_LEVEL = 1
 COMMON_HEADERS = (
-    ("Cache-Control", "no-store"),
     ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Referrer-Policy", "no-referrer"),
-    ("Vary", "Accept, Accept-Encoding, Authorization"),
+    ("Vary", "Accept, Accept-Encoding, Accept-Language, Authorization"),
     ("X-Content-Type-Options", "nosniff"),
 )
+FRESH = ("Cache-Control", "no-store")
+FOR_EVER = ("Cache-Control", "private, max-age=31536000, immutable")
+"""Of a file whose address changes with its content."""
 TEXT = "text/plain; charset=utf-8"
+HTML = "text/html; charset=utf-8"
+EVENT_STREAM = "text/event-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +50,28 @@ class Answer:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The answer that goes on: the page in one language, as it changes."""
+
+    headers: tuple[tuple[str, str], ...]
+    language: str
+
+
 class Site:
-    """/, /status.json, /metrics and /healthz; with a token none of them answers without it.
+    """/, /events, /status.json, /metrics, /healthz, /readyz; with a token none without it.
 
     The token comes as ``Authorization: Bearer``, as Prometheus sends it, or as the password of
     ``Basic`` with any user name, which is what a browser on a phone can ask for.
     """
 
-    def __init__(self, look: Look, *, token: str = "") -> None:
+    def __init__(self, look: Look, pages: Pages, *, token: str = "") -> None:
         self._look = look
+        self._pages = pages
         self._metrics = MetricsPage(look)
         self._token = token.encode()
 
-    def answer(self, method: str, target: str, headers: Headers) -> Answer:
+    def answer(self, method: str, target: str, headers: Headers) -> Answer | Stream:
         """Return the answer to one request."""
         if not self._may_enter(headers.get(b"authorization", b"")):
             return _text(
@@ -63,27 +81,34 @@ class Site:
             )
         if method not in ("GET", "HEAD"):
             return _text(405, "only GET and HEAD\n", ("Allow", "GET, HEAD"))
-        answer = self._page(target.partition("?")[0], headers)
+        path, _, query = target.partition("?")
+        if path == "/events":
+            return _events(method, _language(query, headers))
+        answer = self._page(path, query, headers)
         if len(answer.body) >= GZIP_FROM_BYTES and _takes_gzip(headers):
             body = gzip.compress(answer.body, GZIP_LEVEL, mtime=0)
             answer = Answer(answer.status, (*answer.headers, ("Content-Encoding", "gzip")), body)
         return answer
 
-    def _page(self, path: str, headers: Headers) -> Answer:
+    def _page(self, path: str, query: str, headers: Headers) -> Answer:
         if path == "/metrics":
             accept = headers.get(b"accept", b"").decode("latin-1")
             body, kind = self._metrics.render(accept)
             return _answer(200, kind, body)
-        if path == "/healthz":
-            verdict = health(self._look())
-            lines = "\n".join((verdict.state, *verdict.reasons))
-            return _text(503 if verdict.state == "failing" else 200, lines + "\n")
+        if path in JUDGED:
+            is_well, lines = JUDGED[path](self._look())
+            return _text(200 if is_well else 503, "\n".join(lines) + "\n")
         if path == "/status.json":
             body = json.dumps(live_document(self._look()), allow_nan=False).encode()
             return _answer(200, "application/json", body)
         if path == "/":
-            return _answer(200, "text/html; charset=utf-8", page(live_document(self._look())))
-        return _text(404, "there are /, /status.json, /metrics and /healthz\n")
+            language = _language(query, headers)
+            body = self._pages.now(language).html.encode()
+            return _answer(200, HTML, body, ("Content-Language", language))
+        file = FILES.get(path)
+        if file is not None:
+            return _file(file, query)
+        return _text(404, "there are /, /events, /status.json, /metrics, /healthz and /readyz\n")
 
     def _may_enter(self, authorization: bytes) -> bool:
         if not self._token:
@@ -97,7 +122,26 @@ class Site:
                 offered = b64decode(credentials.strip(), validate=True).partition(b":")[2]
             except Base64Error:
                 offered = b""
-        return hmac.compare_digest(offered, self._token)
+        is_right = hmac.compare_digest(offered, self._token)
+        if offered and not is_right:  # a browser asks without one first; that is no trial
+            AUDIT.warning(
+                "the status page refused a request with a wrong token",
+                extra={"event": "token-refused"},
+            )
+        return is_right
+
+
+def _alive(view: View) -> tuple[bool, tuple[str, ...]]:
+    verdict = health(view)
+    return verdict.state != "failing", (verdict.state, *verdict.reasons)
+
+
+def _ready(view: View) -> tuple[bool, tuple[str, ...]]:
+    return not view.not_ready, ("not ready", *view.not_ready) if view.not_ready else ("ready",)
+
+
+JUDGED = {"/healthz": _alive, "/readyz": _ready}
+"""What monitors ask: whether it is so, and the lines that say why."""
 
 
 def _takes_gzip(headers: Headers) -> bool:
@@ -108,8 +152,23 @@ def _takes_gzip(headers: Headers) -> bool:
     return False
 
 
+def _language(query: str, headers: Headers) -> str:
+    return chosen_language(query, headers.get(b"accept-language", b"").decode("latin-1"))
+
+
+def _events(method: str, language: str) -> Answer | Stream:
+    if method == "HEAD":
+        return _answer(200, EVENT_STREAM, b"")
+    return Stream((("Content-Type", EVENT_STREAM), FRESH, *COMMON_HEADERS), language)
+
+
+def _file(file: PageFile, query: str) -> Answer:
+    caching = FOR_EVER if query == file.mark else FRESH
+    return Answer(200, (("Content-Type", file.kind), caching, *COMMON_HEADERS), file.body)
+
+
 def _answer(status: int, kind: str, body: bytes, *more: tuple[str, str]) -> Answer:
-    return Answer(status, (("Content-Type", kind), *more, *COMMON_HEADERS), body)
+    return Answer(status, (("Content-Type", kind), *more, FRESH, *COMMON_HEADERS), body)
 
 
 def _text(status: int, text: str, *more: tuple[str, str]) -> Answer:

@@ -3,12 +3,15 @@
 Its schema stands in docs/operate.md and is tested there. Keys always come in the same order.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
 
+from gateway.observe.event_log import Event
 from gateway.observe.health import health
+from gateway.observe.history import SHOWN_CLASSES, History
+from gateway.observe.slices import Steps, at_once
 from gateway.observe.staleness import (
     SENSOR_STATES,
     SensorState,
@@ -26,14 +29,14 @@ __all__ = [
     "document_summary",
     "every_sensor",
     "live_document",
+    "page_document",
+    "page_document_steps",
     "sensor_state",
     "status_document",
     "stuck_series",
 ]
 
 SCHEMA = 1
-SHOWN_CLASSES = ("P0", "P1")
-"""Privacy classes whose values may be shown (PRIV-14 holds for the page too)."""
 MAX_LIVE_VALUES = 64
 """Of one sensor; what is shown is bounded whatever a driver yields."""
 _LAST_SECOND = 253_402_300_799
@@ -84,19 +87,61 @@ def status_document(
 def live_document(view: View) -> dict[str, Any]:
     """Return the status with what a person at the box needs: last values, faults and errors.
 
-    Values and fault details are shown of P0 and P1 sensors only.
+    Values and fault details are shown of P0 and P1 sensors only, and values until they are too old
+    to be kept.
     """
+    return at_once(_live_steps(view, None))
+
+
+def _live_steps(view: View, history: History | None) -> Steps[dict[str, Any]]:
+    """Make the live document; with a ``history`` each value has its ``hour``."""
     document = status_document(view)
     for name, sensor in view.sensors.items():
+        yield
         entry = document["sensors"][name]
         port = view.ports.get(name)
         entry["port"] = None if port is None else ("open" if port.open else "closed")
+        entry["recovery_step"] = 0 if port is None else port.recovery_step
         entry["error"] = "" if port is None or port.open else redacted(port.last_error)
         entry["last_fault"] = _last_fault(sensor)
-        entry["values"] = list(_values(view, sensor))
+        entry["values"] = list(_values(view, sensor, history))
     for name, link in view.links.items():
         document["links"][name]["error"] = redacted(link.stats.last_error)
     document["bluetooth"] = None if view.scanner is None else _bluetooth(view.scanner)
+    return document
+
+
+def page_document(
+    view: View,
+    *,
+    history: History,
+    leaves: Mapping[str, Mapping[str, Any]],
+    events: Sequence[Event],
+) -> dict[str, Any]:
+    """Return the live document with what the page shows besides."""
+    return at_once(page_document_steps(view, history=history, leaves=leaves, events=events))
+
+
+def page_document_steps(
+    view: View,
+    *,
+    history: History,
+    leaves: Mapping[str, Mapping[str, Any]],
+    events: Sequence[Event],
+) -> Steps[dict[str, Any]]:
+    """Make ``page_document``, a sensor a step; all but the values are of the first moment."""
+    document = yield from _live_steps(view, history)
+    for name, link in document["links"].items():
+        link["leaves"] = leaves.get(name)
+    document["events"] = [
+        {
+            "age_s": view.seconds_since(event.time_ns),
+            "level": event.level,
+            "audit": event.audit,
+            "text": event.text,
+        }
+        for event in events
+    ]
     return document
 
 
@@ -180,28 +225,34 @@ def _bluetooth(scanner: ScannerFigures) -> dict[str, Any]:
     }
 
 
-def _values(view: View, sensor: SensorFigures) -> Iterator[dict[str, Any]]:
+def _values(view: View, sensor: SensorFigures, history: History | None) -> Iterator[dict[str, Any]]:
     if sensor.privacy not in SHOWN_CLASSES:
         return
     shown = [live for live in sensor.live.values() if live.series.privacy in SHOWN_CLASSES]
     shown.sort(key=lambda live: live.series.key)
     for live in shown[:MAX_LIVE_VALUES]:
-        yield _value(view, live)
+        value = _value(view, live)
+        if history is not None:
+            value["hour"] = history.hour(live.series.id, view.clock.now_ns())
+        yield value
 
 
 def _value(view: View, live: LiveFigures) -> dict[str, Any]:
     key = live.series.key
+    age_s = view.seconds_since(live.time_ns)
+    # What the ring may no longer give out is not shown either (PRIV-10).
+    gone = age_s > view.kept_s(live.series)
     # A suppressed count stays suppressed, whatever number the reading carries (PRIV-05).
-    hidden = bool(live.flags & Flag.SUPPRESSED) or not isfinite(live.value)
+    hidden = gone or bool(live.flags & Flag.SUPPRESSED) or not isfinite(live.value)
     return {
         "quantity": key.quantity,
         "dims": dict(key.dims),
         "aggregation": key.aggregation,
         "value": None if hidden else live.value,
         "unit": live.series.unit,
-        "age_s": round(view.seconds_since(live.time_ns), 1),
-        "quality": quality_of(live.flags),
-        "flags": flag_names(live.flags),
+        "age_s": round(age_s, 1),
+        "quality": "stale" if gone else quality_of(live.flags) if live.flags else "good",
+        "flags": flag_names(live.flags) if live.flags and not gone else [],
     }
 
 

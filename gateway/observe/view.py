@@ -8,10 +8,12 @@ copied or counted twice, and a reading costs nothing here. The protocols name on
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Literal, Protocol, runtime_checkable
 
 from gateway.observe.flush_watch import FlushWatch
 from gateway.observe.loop_lag import LoopLag
+from gateway.observe.standstill import Standstill
 from gateway.reading import FaultKind, PrivacyClass, Series
 
 __all__ = [
@@ -363,6 +365,14 @@ class View:
     task_restarts: Mapping[str, int] = field(default_factory=dict)
     """By the supervisor's name of the task."""
     reloads: Reloads = field(default_factory=Reloads)
+    driver_steps: Mapping[str, int] = field(default_factory=dict)
+    """How often each task that reads sensors was moved on, by its name."""
+    standstill: Standstill = field(default_factory=Standstill)
+    not_ready: tuple[str, ...] = ()
+    """Why this process does not do its work yet, or any more."""
+    retention_s: Mapping[PrivacyClass, float | None] = field(default_factory=dict)
+    sensor_retention_s: Mapping[str, float] = field(default_factory=dict)
+    """How old a reading may become and still be shown; by class, and by sensor name."""
 
     @property
     def uptime_s(self) -> float:
@@ -373,6 +383,14 @@ class View:
         """Return by how much our clock is ahead of the time that a sensor tells, if it does."""
         told = self.told_times.get(sensor)
         return None if told is None else told.ahead_s(self.clock.now_ns(), self.clock.offset_ns)
+
+    def kept_s(self, series: Series) -> float:
+        """Return how old a reading of a series may become and still be shown, perhaps infinite."""
+        by_class = self.retention_s.get(series.privacy)
+        return min(
+            inf if by_class is None else by_class,
+            self.sensor_retention_s.get(series.key.sensor, inf),
+        )
 
     def seconds_since(self, boottime_ns: int) -> float:
         """Return the age in seconds of a boot time, never negative."""

@@ -23,7 +23,7 @@ async def ask(address: str, request: str, *, body: bytes = b"") -> Answer:
     host, _, port = address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
-        writer.write(f"{request}\r\nHost: x\r\nConnection: close\r\n\r\n".encode() + body)
+        writer.write(f"{request}\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode() + body)
         return Answer(await reader.read())
     finally:
         writer.close()

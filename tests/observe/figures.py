@@ -212,6 +212,8 @@ class Room:
         self.task_restarts: dict[str, int] = {"link aarhus": 0}
         self.reloads = Reloads()
         self.started_ns = 0
+        self.retention_s: dict[PrivacyClass, float | None] = {}
+        self.sensor_retention_s: dict[str, float] = {}
 
     def tell_time(self, sensor: str, *, our_clock_ahead_s: float) -> None:
         """Let a sensor tell the time."""
@@ -241,4 +243,6 @@ class Room:
             connections=self.connections,
             task_restarts=self.task_restarts,
             reloads=self.reloads,
+            retention_s=self.retention_s,
+            sensor_retention_s=self.sensor_retention_s,
         )

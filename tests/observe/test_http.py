@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from gateway.observe import HttpLimits, StatusServer
-from tests.observe.client import ask
+from gateway.observe.hosts import WRONG_HOST
+from tests.observe.client import Answer, ask
 from tests.observe.figures import Room
 from tests.observe.waiting import running, until
 
@@ -174,7 +175,7 @@ async def test_sec_06_a_client_that_does_not_read_is_dropped(room: Room) -> None
         connected(server) as (_, writer),
     ):
         writer.transport.pause_reading()  # type: ignore[attr-defined] # asyncio types the base
-        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20)
         await until(lambda: server.requests)
         await until(lambda: not server._clients)
         assert (await ask(server.address, "GET /healthz HTTP/1.1")).status == 200
@@ -184,7 +185,7 @@ async def test_sec_06_connections_are_bounded(room: Room) -> None:
     async with serving(room, connections=2) as server:
         async with connected(server) as first, connected(server) as second:
             for _, writer in (first, second):
-                writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             for reader, _ in (first, second):
                 await reader.readuntil(b"\r\n\r\nok\n")
             async with connected(server) as (reader, _):
@@ -197,16 +198,18 @@ async def test_sec_06_connections_are_bounded(room: Room) -> None:
 async def test_requests_may_come_in_one_packet(room: Room) -> None:
     async with serving(room) as server, connected(server) as (reader, writer):
         writer.write(
-            b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-            b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-            b"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            b"HEAD /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         )
         raw = await reader.read()
     assert raw.count(b"HTTP/1.1 200") == 2
     assert raw.count(b"HTTP/1.1 404") == 1
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/status.json", "/healthz", "/nowhere"])
+@pytest.mark.parametrize(
+    "path", ["/", "/metrics", "/status.json", "/healthz", "/page.css", "/nowhere"]
+)
 async def test_sec_04_with_a_token_nothing_is_told_without_it(room: Room, path: str) -> None:
     async with serving(room, token=TOKEN) as server:
         for authorization in (
@@ -234,18 +237,86 @@ async def test_sec_04_the_token_opens(room: Room) -> None:
             assert (await ask(server.address, request)).status == 200
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "LocalHost.:80",
+        "127.0.0.1",
+        "127.0.0.1:9470",
+        "127.8.8.8",
+        "[::1]:9469",
+        "[::ffff:127.0.0.1]",
+        "[::1%25lo]",
+    ],
+)
+async def test_sec_04_without_a_token_it_answers_to_this_machine(room: Room, host: str) -> None:
+    async with serving(room) as server:
+        assert (await asked_as(server, host, "/")).status == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/events", "/status.json", "/metrics", "/page.js", "/none"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:9469",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "10.8.0.17:9469",
+        "[fe80::1]",
+        "[::1",
+        "[]",
+        ":80",
+        "0.0.0.0",
+        "127.0.0.1, evil",
+        "\xe6",
+    ],
+)
+async def test_sec_04_a_strange_page_cannot_read_it_by_a_name_of_its_own(
+    room: Room, host: str, path: str
+) -> None:
+    """DNS rebinding: a name of somebody else leads here, and the browser says so in Host."""
+    async with serving(room) as server:
+        answer = await asked_as(server, host, path)
+    assert answer.status == 421
+    assert answer.body == WRONG_HOST.encode()
+
+
+async def test_sec_04_with_a_token_any_name_will_do(room: Room) -> None:
+    """Prometheus asks by the name of the box, a proxy by its own."""
+    async with serving(room, token=TOKEN) as server:
+        more = f"Authorization: Bearer {TOKEN}\r\n"
+        assert (await asked_as(server, "box-17.city.example", "/metrics", more)).status == 200
+        assert (await asked_as(server, "box-17.city.example", "/metrics")).status == 401
+
+
+async def test_http_1_0_needs_no_host(room: Room) -> None:
+    async with serving(room) as server, connected(server) as (reader, writer):
+        writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert (await reader.read()).endswith(b"ok\n")
+
+
 async def test_closing_the_server_ends_its_connections(room: Room) -> None:
     server = serving(room)
     async with server:
         address = server.address
         host, _, port = address.rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await reader.readuntil(b"\r\n\r\nok\n")
     assert await reader.read() == b""
     writer.close()
     with pytest.raises(OSError, match="Connect call failed"):
         await asyncio.open_connection(host, int(port))
+
+
+async def asked_as(server: StatusServer, host: str, path: str, more: str = "") -> Answer:
+    """Ask with another Host than the address that is connected to."""
+    async with connected(server) as (reader, writer):
+        head = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{more}\r\n"
+        writer.write(head.encode("latin-1"))
+        return Answer(await reader.read())
 
 
 def _basic(user: str, password: str) -> str:

@@ -54,7 +54,7 @@ def test_sec_05_a_socket_passed_by_systemd_is_served(loopback: socket.socket) ->
         assert process.stdout is not None
         assert process.stdout.readline().strip() == address_text(loopback)
         with socket.create_connection(loopback.getsockname(), timeout=10) as client:
-            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             answer = client.makefile("rb").read()
         assert process.wait(10) == 0
     assert answer.startswith(b"HTTP/1.1 200 OK")
@@ -77,7 +77,7 @@ def test_sec_05_systemd_itself_passes_the_socket() -> None:
         assert process.stderr is not None
         assert "Listening on" in process.stderr.readline()
         with socket.create_connection((host, port), timeout=10) as client:
-            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             answer = client.makefile("rb").read()
         process.communicate(timeout=10)
     assert process.returncode == 0
