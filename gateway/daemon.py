@@ -9,8 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec
 
-from gateway import __version__
+from gateway import __version__, logs
 from gateway.assembly import Prepared, buffer_settings, format_context, prepare, recorder
+from gateway.audit import (
+    audit,
+    audit_privacy,
+    fingerprint,
+    privacy_in_force,
+)
 from gateway.buffer import Buffer
 from gateway.buffer.ring import COMPILED
 from gateway.clock import Clock, Step
@@ -40,6 +46,7 @@ from gateway.observe import (
     Notifier,
     Progress,
     Reloads,
+    Standstill,
     StatusServer,
     View,
     Watchdog,
@@ -74,14 +81,23 @@ LOOKUP_THREADS = 20
 More than there can be links, so that sixteen names that cannot be looked up hold up nothing else.
 """
 HTTP = "http"
+STARTING = "starting: the drivers are not all started yet"
+STOPPING = "stopping"
 
 
 class Daemon:
     """One gateway from start to stop; ``run`` returns after SIGTERM or SIGINT."""
 
-    def __init__(self, path: Path, configuration: Configuration) -> None:
+    def __init__(
+        self,
+        path: Path,
+        configuration: Configuration,
+        *,
+        on_ready: Callable[[], object] = lambda: None,
+    ) -> None:
         self._path = path
         self._configuration = configuration
+        self._on_ready = on_ready
         self._clock = Clock(trusted=configuration.clock.trusted)
         self._started_ns = self._clock.now_ns()
         self._buffer: Buffer
@@ -95,6 +111,10 @@ class Daemon:
         self._flush_watch = FlushWatch(self._clock.now_ns)
         self._clock_checks = ClockChecks()
         self._reloads = Reloads()
+        self._standstill = Standstill()
+        self._not_ready: tuple[str, ...] = (STARTING,)
+        self._privacy: dict[str, str] = {}
+        """What was told last of who gets what."""
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._purge = asyncio.Event()
@@ -123,15 +143,18 @@ class Daemon:
                 async with Supervisor() as self._tasks:
                     await self._start(prepared, notifier)
                     await self._serve(notifier)
+                    self._not_ready = (STOPPING,)
                     notifier.stopping()
                     await self._stop_all()
         finally:
             await self._buffer.close()
             await _leave_word(withdraw, runtime)
+            for passed in self._sockets:
+                passed.close()
             # asyncio waits for its executor at the end; nobody waits for a name server.
             lookups.shutdown(wait=False, cancel_futures=True)
             loop.set_default_executor(ThreadPoolExecutor(1))
-        LOGGER.info("stopped; everything is flushed")
+        audit("stop", "stopped; everything is flushed")
 
     async def _start(self, prepared: Prepared, notifier: Notifier) -> None:
         self._sensors = SensorSide(
@@ -160,6 +183,7 @@ class Daemon:
         self._tasks.start("loop-lag", self._loop_lag.run)
         self._tasks.start("purge", self._take_purges)
         self._tasks.start("watchdog", watchdog.run)
+        self._start_http()
         for section in self._configuration.broker:
             self._links.rename(section)
         for name in set(self._buffer.readers) - {each.name for each in self._configuration.broker}:
@@ -171,9 +195,10 @@ class Daemon:
         for sensor in prepared.sensors.values():
             self._sensors.add(sensor)
         await self._sensors.scan(self._configuration.bluetooth)
-        self._start_http()
         if self._configuration.http is not None:
             await self._http_tried.wait()
+        self._not_ready = ()
+        await self._audit_start()
         LOGGER.info(
             "citylab-gateway %s is ready: %d sensors, %d brokers, boot %d, epoch %d, ring %s",
             __version__,
@@ -184,6 +209,19 @@ class Daemon:
             "compiled" if COMPILED else "interpreted",
         )
         notifier.ready(document_summary(status_document(self.view())))
+        self._on_ready()
+
+    async def _audit_start(self) -> None:
+        mark = fingerprint(self._configuration)
+        audit("start", "started: version %s, configuration %s", __version__, mark)
+        await self._audit_privacy()
+
+    async def _audit_privacy(self) -> None:
+        """Tell what has changed for people; it is asked of the drivers, whose files are read."""
+        loop = asyncio.get_running_loop()
+        now = await loop.run_in_executor(None, privacy_in_force, self._configuration)
+        audit_privacy(self._privacy, now)
+        self._privacy = now
 
     async def _serve(self, notifier: Notifier) -> None:
         """Apply reloads until told to stop."""
@@ -220,6 +258,7 @@ class Daemon:
             self._sensors.intake.tick(now_ns)
             self._clock_checks.look(self._sensors.intake.stats, now_ns, self._clock.offset_ns)
             self._flush_watch.look(self._buffer.stats.unflushed_readings)
+            logs.summarise()
             await asyncio.sleep(TICK_INTERVAL_S)
 
     async def _watch_clock(self) -> None:
@@ -228,7 +267,10 @@ class Daemon:
         await watch_clock(self._clock, self._clock_stepped, self._clock_synced)
 
     def _clock_stepped(self, step: Step) -> None:
-        LOGGER.warning("clock step: the wall clock jumped by %.3f s", step.change_ns / 1e9)
+        text = "clock step: the wall clock was set %s by %.3f s"
+        change_s = step.change_ns / 1e9
+        way = "back" if change_s < 0 else "forward"
+        audit("clock-step", text, way, abs(change_s), level=logging.WARNING)
         self._buffer.note_clock()
 
     def _clock_synced(self) -> None:
@@ -262,6 +304,7 @@ class Daemon:
                     listen=(section.host, section.port),
                     sockets=[passed.dup() for passed in self._sockets],
                     token=self._http_token,
+                    leaving=self._links.leaving,
                 ) as server:
                     LOGGER.info("status page and metrics: http://%s/", server.address)
                     self._http_tried.set()
@@ -305,6 +348,11 @@ class Daemon:
             connections=connector.stats if connector is not None else None,
             task_restarts=self._tasks.restarts,
             reloads=self._reloads,
+            driver_steps=self._sensors.steps,
+            standstill=self._standstill,
+            not_ready=self._not_ready,
+            retention_s=section.retention.by_class(),
+            sensor_retention_s=self._configuration.sensor_retention_s,
         )
 
     async def _take_purges(self) -> None:
@@ -331,6 +379,8 @@ class Daemon:
             LOGGER.warning("the purge that was asked for failed: %s", error)
             return PurgeResult(request.id, 0, str(error))
         self._sensors.intake.forget_series(request.sensor)
+        whose = "all sensors" if request.sensor is None else f"sensor {request.sensor}"
+        audit("purge", "purge: %d readings of %s were removed for ever", removed, whose)
         return PurgeResult(request.id, removed)
 
     async def _prepare(
@@ -352,8 +402,14 @@ class Daemon:
             lines = [f"refused, the old configuration stays: {each}" for each in errors]
             self._reloads.failed += 1
             self._reloads.last_succeeded = False
+            text = "reload refused: %d errors in the configuration"
+            audit("reload-refused", text, len(errors), level=logging.WARNING)
         else:
             lines = await self._apply(changes, new, prepared)
+            if changes:
+                text, mark = "configuration changed to %s: %s", fingerprint(self._configuration)
+                audit("configuration", text, mark, "; ".join(lines))
+            await self._audit_privacy()
             self._reloads.succeeded += 1
             self._reloads.last_succeeded = True
         ok = self._reloads.last_succeeded
@@ -381,7 +437,7 @@ class Daemon:
                 await self._tasks.stop(HTTP)
             self._start_http()
         if "log" in changes.sections:
-            logging.getLogger().setLevel(new.log.level.upper())
+            logs.set_level(new.log.level)
         try:
             await self._buffer.flush(cursors=True)
         except OSError as error:

@@ -28,12 +28,15 @@ from gateway.config.model import BluetoothSection, BrokerSection
 from gateway.driver import Beacon, Connected, Crowd, Polled
 from gateway.filters import Environment, chain_builder
 from gateway.forward import FormatContext, Link
+from gateway.forward.policy import allows, may_know
 from gateway.intake import Intake
+from gateway.observe import Leaving
 from gateway.supervisor import Supervisor
 from gateway.transports import (
     BluetoothScanner,
     ConnectedDevice,
     GattConnector,
+    ReplayTransport,
     SerialBusTransport,
 )
 from gateway.transports.recorded_beacon import RecordedBeacon
@@ -121,6 +124,25 @@ class SensorSide:
     def recorder(self) -> Recorder | None:
         """Return what records, None while no sensor is recorded."""
         return self._recorder if self._recorded else None
+
+    @property
+    def steps(self) -> dict[str, int]:
+        """Return the steps of all that should speak, by task; adapters count for themselves.
+
+        A recording may rightly be at its end, and who connects waits for a device that is due.
+        """
+        replayed = [name for name, each in self.ports.items() if isinstance(each, ReplayTransport)]
+        steps = {
+            task: count
+            for task, count in self._tasks.steps.items()
+            if task.startswith((SENSOR, BUS)) and task.removeprefix(SENSOR) not in replayed
+        }
+        if isinstance(self.scanner, BluetoothScanner):
+            for label, adapter in self.scanner.stats.adapters.items():
+                steps[f"{SCANNER} {label}"] = adapter.steps
+        if self.connector is not None and self.connector.stats.waiting:
+            steps[CONNECTOR] = self._tasks.steps[CONNECTOR]
+        return steps
 
     async def forget_recorded(self) -> None:
         """Delete what was recorded so far; OSError if that fails."""
@@ -237,10 +259,12 @@ class LinkSide:
         self._tasks = tasks
         self._status = status
         self._directory = directory
+        self._identity: FormatContext
 
     def add(self, broker: Broker, identity: FormatContext) -> None:
         """Start one link; it goes on where the cursor of its name stands."""
         section = broker.section
+        self._identity = identity
         if section.insecure:
             LOGGER.warning(
                 "broker %s: plain text, everybody on the way can read and forge", section.name
@@ -264,8 +288,13 @@ class LinkSide:
         await self._tasks.stop(f"{LINK}{name}")
         del self.links[name]
 
+    def leaving(self) -> dict[str, Leaving]:
+        """Return what may leave for each broker."""
+        return {name: _leaving(link.broker, self._identity) for name, link in self.links.items()}
+
     def update_context(self, identity: FormatContext) -> None:
         """Let all links speak of the sensors and places that are configured now."""
+        self._identity = identity
         for link in self.links.values():
             link.update_context(identity)
 
@@ -282,3 +311,15 @@ class LinkSide:
         pending = self._buffer.readers[name].pending
         LOGGER.warning("broker %s was removed with %d readings pending for it", name, pending)
         self._buffer.forget_reader(name)
+
+
+def _leaving(section: BrokerSection, identity: FormatContext) -> Leaving:
+    """Tell what one broker may get, by the same rules by which its link decides."""
+    return Leaving(
+        destination=section.url,
+        format=section.format,
+        encrypted=not section.insecure,
+        open=section.open,
+        allows=lambda series: allows(section.select, series, identity.sensors),
+        knows=partial(may_know, section.select),
+    )

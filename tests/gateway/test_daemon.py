@@ -40,6 +40,7 @@ def daemon(tmp_path: Path) -> Daemon:
                 "directory": tmp_path / "state",
                 "runtime_directory": tmp_path / "run",
                 "size": "1 MiB",
+                "retention": {"P0": "30 min"},
             },
             "http": {},
         }
@@ -63,3 +64,14 @@ async def test_a_page_that_must_not_be_served_stops_nothing(
         await running
     assert caplog.text.count("needs a token") == 1
     assert "stopped; everything is flushed" in caplog.text
+
+
+async def test_the_view_knows_how_long_readings_may_be_shown(daemon: Daemon) -> None:
+    ready = asyncio.Event()
+    daemon._on_ready = ready.set
+    running = asyncio.create_task(daemon.run())
+    await ready.wait()
+    view = daemon.view()
+    daemon._stop.set()
+    await running
+    assert view.retention_s == {"P0": 1800.0, "P1": None, "P2": None, "P3": 259200.0}
