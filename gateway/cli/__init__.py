@@ -17,9 +17,11 @@ EXIT_FAILED = 1
 EXIT_CONFIG = 2
 
 COMMANDS = {
+    "init": "set up a new gateway: find its sensors, write its configuration",
     "run": "the daemon: read the sensors, keep the readings, forward them",
     "check": "validate a configuration and say what would run",
     "doctor": "what is wrong with this box, and what mends it",
+    "top": "what the running daemon does, live, on this terminal",
     "describe": "what leaves for which broker, for people, portals and brokers",
     "reload": "let the running daemon apply its changed configuration",
     "buffer": "the ring buffer: stat, check, export, purge",
