@@ -1,7 +1,9 @@
 """The unit files: what systemd says about them, and what must not be lost when they are edited."""
 
 import json
+import os
 import re
+import stat
 import subprocess
 from pathlib import Path
 
@@ -12,6 +14,7 @@ SERVICE = UNITS / "citylab-gateway.service"
 SOCKET = UNITS / "citylab-gateway.socket"
 RULES = UNITS / "70-citylab-gateway.rules"
 SYSUSERS = UNITS / "citylab-gateway.sysusers"
+TMPFILES = UNITS / "citylab-gateway.tmpfiles"
 MAX_EXPOSURE = 1.5
 
 
@@ -86,6 +89,19 @@ def test_systemd_makes_the_user(tmp_path: Path) -> None:
     assert "citylab-gateway:" in (tmp_path / "etc" / "group").read_text(encoding="utf-8")
 
 
+@pytest.mark.systemd
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives directories away")
+def test_systemd_makes_the_directories(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "passwd").write_text("root:x:0:0::/root:/bin/sh\n", encoding="utf-8")
+    group = f"root:x:0:\ncitylab-gateway:x:{os.getgid()}:\n"
+    (tmp_path / "etc" / "group").write_text(group, encoding="utf-8")
+    subprocess.run(["systemd-tmpfiles", f"--root={tmp_path}", "--create", TMPFILES], check=True)
+    folder = tmp_path / "etc" / "citylab-gateway"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o750
+    assert stat.S_IMODE((folder / "secrets").stat().st_mode) == 0o700
+
+
 @pytest.mark.parametrize(
     ("directive", "values"),
     [
@@ -93,7 +109,16 @@ def test_systemd_makes_the_user(tmp_path: Path) -> None:
         ("ExecReload", ["/bin/kill -HUP $MAINPID"]),
         ("NotifyAccess", ["main"]),
         ("User", ["citylab-gateway"]),
-        ("Environment", ["PYTHONFAULTHANDLER=1", "CITYLAB_GATEWAY_BOOT_ID=%b"]),
+        (
+            "Environment",
+            [
+                "PYTHONFAULTHANDLER=1",
+                "MALLOC_ARENA_MAX=1",
+                "MALLOC_MMAP_THRESHOLD_=131072",
+                "MALLOC_TRIM_THRESHOLD_=131072",
+                "CITYLAB_GATEWAY_BOOT_ID=%b",
+            ],
+        ),
         ("StateDirectory", ["citylab-gateway"]),
         ("StateDirectoryMode", ["0700"]),
         ("RuntimeDirectory", ["citylab-gateway"]),
@@ -150,6 +175,11 @@ def test_what_a_run_under_systemd_252_showed() -> None:
         assert f"modprobe@{module}.service" in " ".join(used["Wants"])
         assert f"modprobe@{module}.service" in " ".join(used["After"])
     assert "~bind" in used["SystemCallFilter"]
+
+
+def test_without_a_configuration_nothing_starts_and_nothing_fails() -> None:
+    for unit in (SERVICE, SOCKET):
+        assert settings(unit)["ConditionPathExists"] == ["/etc/citylab-gateway/gateway.toml"]
 
 
 def test_no_credential_is_asked_for_that_a_site_may_not_have() -> None:
