@@ -1,0 +1,1 @@
+"""``make pi``: an emulated Pi that is installed, unplugged, and cut off from power."""
