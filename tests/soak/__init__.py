@@ -1,0 +1,1 @@
+"""A box with a hundred sensors and five brokers in trouble for hours: does anything grow?"""
