@@ -40,5 +40,25 @@ fuzz:  ## random and damaged bytes for every decoder; ARGS="--inputs 1000000 --d
 	@scripts/setup dev
 	@$(VENV)/bin/python -m tests.drivers.fuzz $(ARGS)
 
+HOURS ?= 1
+.PHONY: soak
+soak:  ## a hundred sensors, five links, faults by seed; does anything grow? HOURS=8 SEED=7
+	@scripts/setup dev
+	@$(VENV)/bin/python -m tests.soak.run --hours $(HOURS) --seed $(SEED) $(ARGS)
+
+.PHONY: deb
+deb:  ## the Debian package, into dist/; ARCH=arm64 RELEASE=trixie (docs/install.md)
+	@scripts/deb $(ARGS)
+
+.PHONY: deb-test
+deb-test:  # the tests against the package, emulated: make deb-test ARCH=arm64 ARGS="tests/buffer"
+	@packaging/suite.sh $(ARGS)
+
+CUTS ?= 20
+.PHONY: pi
+pi:  ## an emulated Pi: package installed, adapter pulled out, plug pulled 20 times; CUTS=5 SEED=7
+	@scripts/setup dev
+	@$(VENV)/bin/python -m tests.pi.run --cuts $(CUTS) --seed $(SEED) $(ARGS)
+
 lock:  ## write the lock files anew
 	@scripts/lock --upgrade

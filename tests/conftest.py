@@ -14,6 +14,7 @@ from blockbuster import blockbuster_ctx
 from tests.compiling import CannotCompile, compile_into
 
 TOOLS = {
+    "browser": "chromium",
     "mosquitto": "mosquitto",
     "dbus": "dbus-daemon",
     "nats": "nats-server",

@@ -1,4 +1,7 @@
-"""The README, to the letter: its commands are run, its example is checked, its links exist."""
+"""The README, to the letter: its commands are run, its example is checked.
+
+Its links, and all other pages: tests/docs.
+"""
 
 import contextlib
 import json
@@ -14,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.load import load
+from tests.brokers import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -42,6 +46,9 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_every_command_of_the_readme_is_run_below() -> None:
     commands = {line for block in blocks("sh") for line in block.splitlines() if line}
     assert commands == {
+        "sudo citylab-gateway init",
+        "sudo citylab-gateway doctor",
+        "sudo citylab-gateway top",
         "make demo",
         'make demo ARGS="--seconds 30 --outage 10"',
         "make test",
@@ -157,8 +164,29 @@ def test_the_install_section_installs(tmp_path: Path) -> None:
         [program, "doctor", "--json", "--config", config], check=False, capture_output=True
     )
     assert doctor.returncode == 1, "that sensor is not plugged in here"
-    assert "port_missing" in {finding["cause"] for finding in json.loads(doctor.stdout)}
+    assert "port_missing" in {each["code"] for each in json.loads(doctor.stdout)["findings"]}
+    _first_steps(program, tmp_path)
     _nothing_is_under_the_gpl(target / "bin" / "python")
+
+
+def _first_steps(program: Path, folder: Path) -> None:
+    """Tests of their own play them at a terminal: tests/cli; here it is that they are installed."""
+    init = subprocess.run(
+        [program, "init", "--directory", folder / "ring"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert init.returncode == 2, "nobody is there to answer, and no flag does"
+    assert "--id" in init.stderr
+    top = subprocess.run(
+        [program, "top", "--once", "--url", f"http://127.0.0.1:{free_port()}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert top.returncode == 1, "nothing runs there"
 
 
 LIST_LICENCES = """
@@ -178,10 +206,3 @@ def _nothing_is_under_the_gpl(python: Path) -> None:
     )
     for name, *licences in json.loads(listing.stdout):
         assert not COPYLEFT.search(" ".join(licences)), (name, licences)
-
-
-def test_every_link_leads_somewhere() -> None:
-    for page in [ROOT / "README.md", *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
-        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-            if "://" not in target:
-                assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -1,0 +1,1 @@
+"""The pages for people: links lead somewhere, examples work, claims have tests."""
