@@ -11,6 +11,8 @@ import fcntl, socket, struct
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 fcntl.ioctl(socket.socket(), SIOCSIFFLAGS, struct.pack("16sh", b"lo", IFF_UP))'
 
+echo '127.0.0.1 localhost' >/etc/hosts
+
 dpkg --install /citylab-build/package.deb
 cd /citylab-build/src
 packages=$(echo "$home"/lib/python3.*/site-packages)
