@@ -103,6 +103,8 @@ class Store:
         self._bad_numbers: set[int] = set()
         self._forgiving = False
         self._unreadable: OSError | None = None
+        self._refused: set[int] = set()
+        """Slots that could not be read while one question was answered, see ``_hole``."""
         self._begins_at = 0
         self._allowance = 0
         self._unsure: set[int] = set()
@@ -364,6 +366,7 @@ class Store:
             return self._fetch(position, hint, memory)
         finally:
             self._forgiving = False
+            self._refused.clear()
 
     def _fetch(self, position: int, hint: int, memory: tuple[int, int]) -> Ahead:
         found = self._locate(position, hint)
@@ -409,6 +412,8 @@ class Store:
                 raise
             self._unreadable = error
         if count == 1:
+            if self._forgiving:
+                self._refused.add(first)
             if self._allowance:
                 self._note_unreadable(first)
             return b""
@@ -477,7 +482,7 @@ class Store:
                 missing.append((number, data if len(missing) < MAX_KEPT_PER_HOLE else b""))
                 if before is not None or self.low == 0:
                     reason = "corrupt"
-        if after is None and self._unreadable is not None:
+        if self._unreadable is not None and (after is None or self._answers_again()):
             raise self._unreadable
         if position < self.content.purged_before:
             last = min(until, after.first if after else until, self.content.purged_before) - 1
@@ -493,6 +498,17 @@ class Store:
             None if after is None else _stamp(after, 0),
         )
         return Ahead(hole=hole, next_number=-1 if after is None else after.number)
+
+    def _answers_again(self) -> bool:
+        """Tell whether a slot that could not be read just now can be read: the disk came back.
+
+        Then the later block that was found says nothing about those before it.
+        """
+        for slot in self._refused:
+            with contextlib.suppress(OSError):
+                self._file.pread(BLOCK_SIZE, self._offset(slot))
+                return True
+        return False
 
     def _note_damage(self, number: int, data: bytes) -> None:
         if number in self._bad_numbers:

@@ -297,6 +297,22 @@ async def test_a_disk_that_is_gone_is_waited_for(tmp_path: Path) -> None:
     await buffer.close()
 
 
+@pytest.mark.parametrize("accesses", range(460, 540, 9))
+async def test_a_disk_that_comes_back_while_it_is_looked_through_has_lost_nothing(
+    tmp_path: Path, accesses: int
+) -> None:
+    """The blocks behind the one that was asked for last can be read: that says nothing of it."""
+    disk = FakeDisk()
+    buffer, link = await backlog(disk, tmp_path)
+    left = iter(range(accesses))
+    disk.fault = lambda _: None if next(left, None) is None else errno.EIO
+    first = await link.read(200)
+    assert first is not None
+    assert sequences([first, *await drain(link)]) == list(range(1200))
+    assert buffer.stats.damaged_blocks == 0
+    await buffer.close()
+
+
 async def test_storage_that_cannot_be_used_at_all_gives_a_ring_in_memory(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
