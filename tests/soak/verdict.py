@@ -8,7 +8,7 @@ from tests.soak.box import Held
 
 __all__ = ["LIMITS_PER_H", "is_settled", "problems", "slope_per_h"]
 
-LIMITS_PER_H: Mapping[str, float] = {"blocks": 20_000, "malloc": 4 << 20, "rss": 8 << 20}
+LIMITS_PER_H: Mapping[str, float] = {"blocks": 20_000, "malloc": 2 << 20, "rss": 8 << 20}
 """What may grow in an hour, by its slope.
 
 The first two are exact: the pieces that Python has given to objects, and the bytes that the C

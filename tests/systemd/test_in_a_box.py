@@ -44,7 +44,7 @@ legal_basis = "GDPR art. 6(1)(e)"
 sign = "On the pole"
 """
 
-pytestmark = [pytest.mark.systemd, pytest.mark.mosquitto, pytest.mark.dbus]
+pytestmark = [pytest.mark.nspawn, pytest.mark.systemd, pytest.mark.mosquitto, pytest.mark.dbus]
 
 
 def prepared(folder: Path, http_port: int) -> Box:

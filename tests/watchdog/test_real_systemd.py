@@ -35,7 +35,7 @@ driver = "sds011"
 port = "/dev/tty-roof"
 """
 
-pytestmark = [pytest.mark.systemd, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.nspawn, pytest.mark.systemd, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module", autouse=True)

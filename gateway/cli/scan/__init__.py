@@ -6,12 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from gateway.cli.scan.flags import check_drivers, duration_s
 from gateway.cli.scan.hearing import installed
 from gateway.cli.scan.listen import Found, line_settings, listen
 from gateway.cli.scan.ports import Port, find_ports
 from gateway.cli.scan.probe import probe_all
 from gateway.cli.scan.words import Words, document
-from gateway.config.units import parse_duration
 from gateway.driver import Driver
 from gateway.errors import ConfigError
 
@@ -20,7 +20,6 @@ __all__ = ["configure", "run"]
 DEFAULT_FOR = "30 s"
 DEFAULT_LISTEN = "12 s"
 """Electricity meters speak once in 10 s."""
-MAX_LISTEN_S = 3600.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -97,18 +96,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run_serial(arguments: argparse.Namespace) -> int:
-    try:
-        listen_s = parse_duration(arguments.listen)
-    except ValueError as error:
-        raise ConfigError(str(error), key="--listen") from error
-    if not 0 < listen_s <= MAX_LISTEN_S:
-        raise ConfigError("must be up to an hour", key="--listen", value=arguments.listen)
+    listen_s = duration_s(arguments.listen, key="--listen")
     drivers = installed()
-    names = {cls.info.name for cls in drivers}
-    for name in arguments.driver:
-        if name not in names:
-            allowed = ", ".join(sorted(names))
-            raise ConfigError("cannot be tried", key="--driver", value=name, allowed=allowed)
+    check_drivers(arguments.driver, {cls.info.name for cls in drivers})
     chosen = [cls for cls in drivers if not arguments.driver or cls.info.name in arguments.driver]
     ports = find_ports(arguments.port)
     if not ports:

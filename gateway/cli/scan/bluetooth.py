@@ -13,6 +13,7 @@ from pathlib import Path
 from gateway.cli.common import DEFAULT_CONFIG
 from gateway.cli.scan.advice import radio_advice
 from gateway.cli.scan.attempts import make_radio, radio_drivers
+from gateway.cli.scan.flags import check_drivers, duration_s
 from gateway.cli.scan.live import LiveScreen, can_be_live
 from gateway.cli.scan.radio import listening
 from gateway.cli.scan.radio_words import Scan, document, report, screen
@@ -20,7 +21,6 @@ from gateway.cli.scan.sightings import Configured, Sightings
 from gateway.config.load import load
 from gateway.config.model import SensorSection
 from gateway.config.secrets import driver_options
-from gateway.config.units import parse_duration
 from gateway.driver import Advert, Beacon, Connected, Driver, driver_class
 from gateway.errors import ConfigError, ConfigErrors, GatewayError, PortError
 from gateway.quantities import registry
@@ -28,7 +28,6 @@ from gateway.transports.ending import Ending
 
 __all__ = ["discover", "known_sensors", "run_bluetooth"]
 
-MAX_DURATION_S = 3600.0
 REFRESH_S = 1.0
 
 
@@ -53,18 +52,9 @@ def run_bluetooth(arguments: argparse.Namespace) -> int:
 
 
 def _planned(arguments: argparse.Namespace) -> Scan:
-    try:
-        duration_s = parse_duration(arguments.duration)
-    except ValueError as error:
-        raise ConfigError(str(error), key="--for") from error
-    if not 0 < duration_s <= MAX_DURATION_S:
-        raise ConfigError("must be up to an hour", key="--for", value=arguments.duration)
+    listen_s = duration_s(arguments.duration, key="--for")
     drivers = radio_drivers()
-    names = {cls.info.name for cls in drivers}
-    for name in arguments.driver:
-        if name not in names:
-            allowed = ", ".join(sorted(names))
-            raise ConfigError("cannot be tried", key="--driver", value=name, allowed=allowed)
+    check_drivers(arguments.driver, {cls.info.name for cls in drivers})
     known = known_sensors(arguments.config)
     if arguments.driver:
         drivers = [cls for cls in drivers if cls.info.name in arguments.driver]
@@ -74,7 +64,7 @@ def _planned(arguments: argparse.Namespace) -> Scan:
             if each.driver.info.name in arguments.driver
         }
     registry()  # read before the loop runs, which must not wait for a disk
-    return Scan(Sightings(drivers, known), arguments.adapter, duration_s)
+    return Scan(Sightings(drivers, known), arguments.adapter, listen_s)
 
 
 def known_sensors(path: Path | None) -> dict[str, Configured]:
